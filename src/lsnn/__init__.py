@@ -1,0 +1,8 @@
+"""Recurrent networks of leaky integrate-and-fire neurons with adaptive thresholds, trained and rewired."""
+
+from lsnn.network import LSNN as LSNN
+from lsnn.neuron import Cells as Cells
+from lsnn.neuron import State as State
+from lsnn.synapses import Connections as Connections
+
+__version__ = "0.1.0"

@@ -1,0 +1,205 @@
+"""LSNN: a recurrent network of spiking cells behind the interface of an `nn.Module`."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lsnn import ops
+from lsnn.neuron import Cells, Constants, State
+from lsnn.ops import Activity, Backend, Record
+from lsnn.seeding import generator_for
+from lsnn.surrogates import Surrogate
+from lsnn.synapses import Array, Connections, Synapses
+
+CONSTANTS = ("tau_m", "tau_a", "beta", "v_th", "noise_std")
+
+
+class LSNN(nn.Module):
+    """Inputs, one recurrent layer of regular and adaptive neurons, leaky linear readouts (Bellec et al. 2018).
+
+        net = lsnn.LSNN(80, lsnn.Cells(n_regular=120, n_adaptive=100), 10, connectivity=0.12, max_delay=10)
+        activity, state = net(spikes)               # spikes: (time, batch, 80)
+        activity.readout                            # (time, batch, 10), logits at every step
+
+    The equations are those of `lsnn.neuron.step` and `lsnn.ops.run`.  No activity is kept on the module: state goes
+    in and comes out.
+    """
+
+    synapses: Synapses
+
+    def __init__(
+        self,
+        n_in: int,
+        cells: Cells,
+        n_out: int,
+        *,
+        connectivity: float = 1.0,
+        max_delay: int = 1,
+        excitatory: float | None = None,
+        fixed_signs: bool | None = None,
+        gain: float = 1.0,
+        tau_out: float = 20.0,
+        seed: int = 0,
+        backend: Backend = "auto",
+    ) -> None:
+        """Draw a random network from ``seed``; `lsnn.synapses.Synapses` explains what it is drawn from.
+
+        connectivity: share of synapses that exist, in (0, 1].
+        max_delay: longest synaptic delay, steps of dt.
+        excitatory: share of excitatory sources (Dale's law; the authors use 0.75); None: signs are free.
+        fixed_signs: keep each synapse's sign, as DEEP R needs; default where ``excitatory`` is given.
+        gain: factor on the initial weights.
+        tau_out: time constant of the readout, ms; 0 leaves it unfiltered.
+        backend: which kernel runs it, see `lsnn.ops.run`.
+        """
+        super().__init__()
+        for name, size in (("n_in", n_in), ("n_out", n_out)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        synapses = Synapses(
+            n_in,
+            cells.n,
+            n_out,
+            connectivity=connectivity,
+            max_delay=max_delay,
+            excitatory=excitatory,
+            fixed_signs=fixed_signs,
+            gain=gain,
+            generator=generator_for(seed, "synapses"),
+        )
+        self._assemble(cells, synapses, tau_out, seed, backend)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs: Array | Connections,
+        recurrent: Array | Connections,
+        readout: Array | Connections,
+        cells: Cells,
+        *,
+        n_in: int | None = None,
+        n_out: int | None = None,
+        delay_in: Array | int = 0,
+        delay_rec: Array | int = 1,
+        bias: Array | None = None,
+        tau_out: float = 20.0,
+        max_delay: int | None = None,
+        fixed_signs: bool = False,
+        backend: Backend = "auto",
+        dtype: torch.dtype | None = None,
+    ) -> "LSNN":
+        """Build a network from explicit synapses, for instance those of another simulator.
+
+        inputs, recurrent, readout: each a dense matrix [pre, post], where zero means no synapse, or `Connections`,
+            lists of pre, post, weight and delay with indices that start at 0 in their own population.
+        n_in, n_out: sizes, needed only where lists leave them open.
+        delay_in, delay_rec: steps, one number or a matrix, for weights given densely; at least 0 and 1.
+        cells: the neurons; every constant may be one number or a tuple with one per neuron.
+        """
+        matrices = {"inputs": inputs, "readout": readout}
+        sizes = {"inputs": n_in, "readout": n_out}
+        for axis, name in enumerate(("inputs", "readout")):
+            given = matrices[name]
+            if not isinstance(given, Connections):
+                sizes[name] = torch.as_tensor(given).shape[axis]
+            elif sizes[name] is None:
+                raise ValueError(f"{name} given as lists do not tell their size; pass {('n_in', 'n_out')[axis]}")
+        blocks = [
+            given if isinstance(given, Connections) else Connections.from_dense(given, delay)
+            for given, delay in ((inputs, delay_in), (recurrent, delay_rec), (readout, 0))
+        ]
+        synapses = Synapses.from_connections(
+            sizes["inputs"],
+            cells.n,
+            sizes["readout"],
+            *blocks,
+            max_delay=max_delay,
+            fixed_signs=fixed_signs,
+            dtype=dtype,
+        )
+        self = cls.__new__(cls)
+        nn.Module.__init__(self)
+        self._assemble(cells, synapses, tau_out, 0, backend)
+        if bias is not None:
+            given_bias = torch.as_tensor(bias)
+            if given_bias.shape != (synapses.n_out,):
+                raise ValueError(
+                    f"bias needs one value per readout, {synapses.n_out}, got shape {tuple(given_bias.shape)}"
+                )
+            self.bias.data.copy_(given_bias)
+        return self.to(dtype) if dtype is not None else self
+
+    def _assemble(self, cells: Cells, synapses: Synapses, tau_out: float, seed: int, backend: Backend) -> None:
+        if not tau_out >= 0:
+            raise ValueError(f"tau_out must not be negative, got {tau_out} ms; 0 leaves the readout unfiltered")
+        self.cells, self.tau_out, self.backend = cells, tau_out, backend
+        self.synapses = synapses
+        self.bias = nn.Parameter(torch.zeros(synapses.n_out))
+        for name, values in cells.draw(generator_for(seed, "cells")).items():
+            self.register_buffer(name, values)
+        self.log_factor = nn.ParameterDict({name: torch.zeros(cells.n) for name in cells.trainable})
+
+    @property
+    def n_in(self) -> int:
+        return self.synapses.n_in
+
+    @property
+    def n_out(self) -> int:
+        return self.synapses.n_out
+
+    def constants(self) -> Constants:
+        """The cell's constants as they stand, trained factors included; differentiable."""
+        values = {}
+        for name in CONSTANTS:
+            base = getattr(self, name)
+            values[name] = base * self.log_factor[name].exp() if name in self.log_factor else base
+        c = self.cells
+        surrogate = Surrogate(c.surrogate, c.dampening, c.surrogate_width)
+        return Constants(
+            **values, n_ref=c.n_ref, reset_delay=c.reset_delay, dt=c.dt, tau_out=self.tau_out, surrogate=surrogate
+        )
+
+    def initial_state(self, batch: int) -> State:
+        """The network at rest."""
+        return ops.initial_state(self.synapses.wiring(), batch)
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "time batch n_in"],
+        state: State | None = None,
+        *,
+        record: Sequence[Record] = (),
+        generator: torch.Generator | None = None,
+    ) -> tuple[Activity, State]:
+        """Run over ``inputs``, from rest or from ``state``.
+
+        inputs: spikes (integer or boolean) or currents (floating point).
+        record: any of "spikes", "voltages", "thresholds".
+        generator: source of the current noise; needed where noise_std is not zero.
+
+        Returns the activity, whose readout includes the bias, and the state after the last step: running T steps
+        equals running them in two calls with the state handed over, bit for bit.
+        """
+        wiring, constants = self.synapses.wiring(), self.constants()
+        if inputs.ndim != 3:
+            raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
+        if state is None:
+            state = ops.initial_state(wiring, inputs.shape[1])
+        noise = None
+        if bool((constants.noise_std > 0).any()):
+            if generator is None:
+                raise ValueError(
+                    "a network with noise_std > 0 needs a generator: net(inputs, generator=torch.Generator())"
+                )
+            noise = _noise(inputs, self.cells.n, constants.noise_std.dtype, generator)
+        activity, state = ops.run(inputs, wiring, constants, state, noise=noise, record=record, backend=self.backend)
+        return activity._replace(readout=activity.readout + self.bias), state
+
+
+def _noise(inputs: Tensor, n: int, dtype: torch.dtype, generator: torch.Generator) -> Float[Tensor, "time batch n"]:
+    """Standard normal, drawn step by step: the stream does not depend on how time is split into calls."""
+    steps, batch, _ = inputs.shape
+    draws = [torch.randn(batch, n, dtype=dtype, generator=generator, device=generator.device) for _ in range(steps)]
+    return torch.stack(draws).to(inputs.device)

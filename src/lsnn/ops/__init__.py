@@ -1,0 +1,70 @@
+"""THE kernel function: a network of spiking cells over a stretch of time.  Implementations stand beside each other."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lsnn.neuron import Constants, State
+from lsnn.ops import reference
+from lsnn.ops.activity import Activity as Activity
+from lsnn.ops.activity import Record as Record
+from lsnn.synapses import Wiring
+
+Backend = Literal["auto", "reference"]
+BACKENDS = {"reference": reference.run}
+"""implementations by name, the preferred one for "auto" last"""
+
+
+def run(
+    inputs: Float[Tensor, "time batch n_in"],
+    wiring: Wiring,
+    constants: Constants,
+    state: State,
+    *,
+    noise: Float[Tensor, "time batch n"] | None = None,
+    record: Sequence[Record] = (),
+    backend: Backend = "auto",
+) -> tuple[Activity, State]:
+    """Run a network over `inputs` from `state`; equations in `lsnn.neuron.step`.
+
+        I[t] = sum over synapses of weight * source[t - delay] + noise_std noise[t]
+        y[t] = kappa y[t-1] + (1 - kappa) sum over readout synapses of weight * z[t]
+
+    inputs: spikes (any integer or boolean dtype) or real values, which enter as currents.
+    noise: standard normal, scaled by constants.noise_std.
+    record: traces to keep beside the readout and the rates.
+    backend: "auto" takes the fastest that can do the job; a name takes that one or raises.
+
+    Returns the activity and the state after the last step.  Running T steps equals running them in two calls with
+    the state handed over, bit for bit.  Differentiable in weights, constants, real-valued inputs, noise and state.
+    """
+    if inputs.ndim != 3 or inputs.shape[2] != wiring.n_in:
+        raise ValueError(f"inputs must have shape (time, batch, {wiring.n_in}), got {tuple(inputs.shape)}")
+    if len(inputs) == 0:
+        raise ValueError("inputs have no time steps; give at least one")
+    batch = inputs.shape[1]
+    if state.v.shape != (batch, wiring.n):
+        raise ValueError(f"state is of {tuple(state.v.shape)} (batch, neurons), inputs ask for {(batch, wiring.n)}")
+    if state.pending.shape[0] != wiring.max_delay:
+        raise ValueError(f"state holds delays up to {state.pending.shape[0]} steps, network has {wiring.max_delay}")
+    if noise is not None and noise.shape != (len(inputs), batch, wiring.n):
+        raise ValueError(f"noise must have shape {(len(inputs), batch, wiring.n)}, got {tuple(noise.shape)}")
+    unknown = set(record) - {"spikes", "voltages", "thresholds"}
+    if unknown:
+        raise ValueError(f"cannot record {sorted(unknown)}; known: spikes, voltages, thresholds")
+    if backend != "auto" and backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
+    kernel = BACKENDS[backend] if backend != "auto" else list(BACKENDS.values())[-1]
+    return kernel(inputs, wiring, constants, state, noise, record)
+
+
+def initial_state(wiring: Wiring, batch: int) -> State:
+    """A network at rest: everything zero."""
+    w = wiring.weight
+    n, n_out = wiring.n, wiring.n_out
+    v, b, z, z_before = (w.new_zeros(batch, n, requires_grad=False) for _ in range(4))
+    refractory = torch.zeros(batch, n, dtype=torch.int64, device=w.device)
+    return State(v, b, z, z_before, refractory, w.new_zeros(wiring.max_delay, batch, n), w.new_zeros(batch, n_out))

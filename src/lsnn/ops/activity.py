@@ -1,0 +1,20 @@
+"""What a kernel returns."""
+
+from typing import Literal, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+Record = Literal["spikes", "voltages", "thresholds"]
+"""traces a kernel keeps on request"""
+
+
+class Activity(NamedTuple):
+    """What a network did over a stretch of time; differentiable.  Traces not asked for are None."""
+
+    readout: Float[Tensor, "time batch n_out"]
+    rate: Float[Tensor, "batch n"] | None
+    """mean firing rate, Hz; None from networks that do not spike"""
+    spikes: Float[Tensor, "time batch n"] | None = None
+    voltages: Float[Tensor, "time batch n"] | None = None
+    thresholds: Float[Tensor, "time batch n"] | None = None

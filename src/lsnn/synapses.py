@@ -1,0 +1,393 @@
+"""Synapses, sparse from the start: one list of slots for the input, recurrent and readout connections together.
+
+A slot holds a synapse: where it comes from (``pre``: an input, or n_in + a neuron), where it goes (``post``: a
+neuron, or n + a readout), its delay in steps and its strength theta.  Storage and work are O(slots).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+BLOCKS = ("input", "recurrent", "readout")
+DENSE_INIT_LIMIT = 2000
+"""sources up to which the authors' initial matrix is built and decomposed whole"""
+
+Array = Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
+
+
+class Wiring(NamedTuple):
+    """The synapses of a network as the kernel takes them: arrays of length nnz, weights differentiable."""
+
+    pre: Int[Tensor, " nnz"]
+    """source: 0 ... n_in-1 are inputs, n_in ... n_in+n-1 neurons"""
+    post: Int[Tensor, " nnz"]
+    """target: 0 ... n-1 are neurons, n ... n+n_out-1 readouts"""
+    delay: Int[Tensor, " nnz"]
+    """steps: 1 ... max_delay from a neuron, 0 ... max_delay-1 from an input, 0 to a readout"""
+    weight: Float[Tensor, " nnz"]
+    n_in: int
+    n: int
+    n_out: int
+    max_delay: int
+
+
+class Connections(NamedTuple):
+    """Explicit synapses of one block, with indices that start at 0 in the block's own populations."""
+
+    pre: Array
+    post: Array
+    weight: Array
+    delay: Array | int
+
+    @classmethod
+    def from_dense(cls, weight: Array, delay: Array | int) -> "Connections":
+        """The entries of a matrix [pre, post] that are not zero; delay is one number or a matrix of the same shape."""
+        matrix = torch.as_tensor(weight)
+        if matrix.ndim != 2:
+            raise ValueError(f"a dense weight matrix has two axes [pre, post], got shape {tuple(matrix.shape)}")
+        pre, post = matrix.nonzero(as_tuple=True)
+        if not isinstance(delay, int):
+            delays = torch.as_tensor(delay)
+            if delays.shape != matrix.shape:
+                raise ValueError(
+                    f"delays have shape {tuple(delays.shape)}, weights {tuple(matrix.shape)}; give both alike"
+                )
+            delay = delays[pre, post]
+        return cls(pre, post, matrix[pre, post], delay)
+
+
+class Synapses(nn.Module):
+    """The synapses of a network with n_in inputs, n neurons and n_out readouts.
+
+    Every slot is a synapse.  With signs (``fixed_signs``) the weight is  sign * max(theta, 0)  and a synapse whose
+    theta has fallen to zero is dormant until DEEP R moves its slot; without, the weight is theta.  No neuron
+    projects onto itself unless its autapse was given explicitly.
+    """
+
+    pre: Tensor
+    post: Tensor
+    delay: Tensor
+    sign: Tensor
+    source_sign: Tensor
+
+    def __init__(
+        self,
+        n_in: int,
+        n: int,
+        n_out: int,
+        *,
+        connectivity: float = 1.0,
+        max_delay: int = 1,
+        excitatory: float | None = None,
+        fixed_signs: bool | None = None,
+        gain: float = 1.0,
+        generator: torch.Generator,
+    ) -> None:
+        """Draw a random network.
+
+        connectivity: share of all possible synapses that exist, input, recurrent and readout together, in (0, 1].
+            The number of slots is int(connectivity * (n_in n + n^2 + n n_out + n_out)), the paper's count: it has
+            the n_out biases and the diagonal in it (80-220-10 at 12 %: 8,185 of 68,210), though neither holds a
+            synapse.  At 1 every place off the diagonal has its slot.  At first the share is the same in each block.
+        max_delay: steps; delays are drawn uniformly from 1 ... max_delay between neurons and 0 ... max_delay-1
+            from inputs.
+        excitatory: share of sources that excite (Dale's law); inhibitory neurons come first, inhibitory inputs are
+            scattered.  None lets signs differ within a source.
+        fixed_signs: keep each synapse's sign for life, as DEEP R needs; by default where ``excitatory`` is given.
+        gain: factor on the initial input and recurrent weights.
+        """
+        super().__init__()
+        if not 0 < connectivity <= 1:
+            raise ValueError(f"connectivity must lie in (0, 1], got {connectivity}; 1 trains densely")
+        if max_delay < 1:
+            raise ValueError(f"max_delay must be at least 1 step, got {max_delay}")
+        if excitatory is not None and not 0 < excitatory <= 1:
+            raise ValueError(f"excitatory must lie in (0, 1], got {excitatory}; None trains without Dale's law")
+        self.n_in, self.n, self.n_out, self.max_delay = n_in, n, n_out, max_delay
+        self.fixed_signs = (excitatory is not None) if fixed_signs is None else fixed_signs
+        if excitatory is not None and not self.fixed_signs:
+            raise ValueError("excitatory needs fixed_signs; leave fixed_signs out or set excitatory to None")
+
+        self.register_buffer("source_sign", _source_signs(n_in, n, excitatory, generator))
+        position = self._draw_blocks(connectivity, generator)
+        pre, post = self.endpoints(position)
+        for name, values in (("pre", pre), ("post", post), ("delay", self.draw_delays(pre, post, generator))):
+            self.register_buffer(name, values)
+        self.register_buffer("sign", self.draw_signs(pre, generator))
+        if excitatory is not None:
+            magnitude = _balanced_magnitudes(self, generator)
+        else:
+            magnitude = _scaled_normal(self, connectivity, generator)
+            magnitude = magnitude.abs() if self.fixed_signs else magnitude
+        magnitude = torch.where(post < n, gain * magnitude, magnitude)
+        self.theta = nn.Parameter(magnitude)
+
+    @classmethod
+    def from_connections(
+        cls,
+        n_in: int,
+        n: int,
+        n_out: int,
+        inputs: Connections,
+        recurrent: Connections,
+        readout: Connections,
+        *,
+        max_delay: int | None = None,
+        fixed_signs: bool = False,
+        dtype: torch.dtype | None = None,
+    ) -> "Synapses":
+        """Synapses given one by one; several may join the same pair, and autapses are taken as they are given.
+
+        max_delay: the longest delay of the network, steps; by default the longest that occurs.
+        fixed_signs: keep each synapse's sign for life, as DEEP R needs.
+        """
+        dtype = dtype or torch.get_default_dtype()
+        rows = []
+        for block, given, n_pre, n_post, first in (
+            ("input", inputs, n_in, n, 0),
+            ("recurrent", recurrent, n, n, 1),
+            ("readout", readout, n, n_out, 0),
+        ):
+            rows.append(_checked(block, given, n_pre, n_post, first, dtype))
+        (pre_in, post_in, w_in, d_in), (pre_rec, post_rec, w_rec, d_rec), (pre_out, post_out, w_out, d_out) = rows
+        if d_out.any():
+            raise ValueError(f"readout synapses have no delay, got {int(d_out.max())}; leave it at 0")
+        needed = max([1, *(d_in + 1).tolist(), *d_rec.tolist()])
+        if max_delay is not None and max_delay < needed:
+            raise ValueError(f"max_delay={max_delay} is too short: the given delays need max_delay={needed}")
+
+        self = cls.__new__(cls)
+        nn.Module.__init__(self)
+        self.n_in, self.n, self.n_out, self.max_delay = n_in, n, n_out, max_delay or needed
+        self.fixed_signs = fixed_signs
+        weight = torch.cat([w_in, w_rec, w_out])
+        sign = torch.where(weight < 0, -1, 1).to(torch.int8)
+        self.register_buffer("source_sign", torch.zeros(n_in + n, dtype=torch.int8))
+        self.register_buffer("pre", torch.cat([pre_in, n_in + pre_rec, n_in + pre_out]))
+        self.register_buffer("post", torch.cat([post_in, post_rec, n + post_out]))
+        self.register_buffer("delay", torch.cat([d_in, d_rec, d_out]))
+        self.register_buffer("sign", sign)
+        self.theta = nn.Parameter(weight.abs() if fixed_signs else weight)
+        return self
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.pre)
+
+    def weight(self) -> Float[Tensor, " nnz"]:
+        """Weight of every slot; differentiable."""
+        return self.sign * torch.relu(self.theta) if self.fixed_signs else self.theta
+
+    def active(self) -> Bool[Tensor, " nnz"]:
+        """Slots that carry a synapse: with signs those with theta > 0, without all."""
+        return self.theta.detach() > 0 if self.fixed_signs else torch.ones_like(self.pre, dtype=torch.bool)
+
+    def wiring(self) -> Wiring:
+        """What the kernel needs."""
+        return Wiring(self.pre, self.post, self.delay, self.weight(), self.n_in, self.n, self.n_out, self.max_delay)
+
+    def block(self) -> Int[Tensor, " nnz"]:
+        """Index into BLOCKS of every slot."""
+        return torch.where(self.post >= self.n, 2, (self.pre >= self.n_in).long())
+
+    def sizes(self) -> dict[str, int]:
+        """Positions per block; the diagonal of the recurrent matrix counts."""
+        return dict(zip(BLOCKS, (self.n_in * self.n, self.n * self.n, self.n * self.n_out), strict=True))
+
+    def counts(self) -> dict[str, int]:
+        """Active synapses per block."""
+        counts = torch.bincount(self.block()[self.active()], minlength=len(BLOCKS))
+        return dict(zip(BLOCKS, counts.tolist(), strict=True))
+
+    def density(self) -> dict[str, float]:
+        """Active synapses per position, by block."""
+        sizes = self.sizes()
+        return {block: count / max(sizes[block], 1) for block, count in self.counts().items()}
+
+    def dense(self) -> dict[str, Float[Tensor, "pre post"]]:
+        """The weights as one matrix [pre, post] per block, parallel synapses added up; detached."""
+        weight, block = self.weight().detach(), self.block()
+        shapes = ((self.n_in, self.n, 0, 0), (self.n, self.n, self.n_in, 0), (self.n, self.n_out, self.n_in, self.n))
+        matrices = {}
+        for index, (n_pre, n_post, first_pre, first_post) in enumerate(shapes):
+            chosen = block == index
+            place = (self.pre[chosen] - first_pre, self.post[chosen] - first_post)
+            matrices[BLOCKS[index]] = weight.new_zeros(n_pre, n_post).index_put(place, weight[chosen], accumulate=True)
+        return matrices
+
+    # ---- positions: every place where a synapse may be, as one number --------------------------------------------
+
+    @property
+    def n_positions(self) -> int:
+        """Places of all three matrices together, row after row; autapses count."""
+        return (self.n_in + self.n + self.n_out) * self.n
+
+    def position(self) -> Int[Tensor, " nnz"]:
+        """The place of every slot."""
+        readouts = (self.n_in + self.n) * self.n
+        to_readout = readouts + (self.pre - self.n_in) * self.n_out + self.post - self.n
+        return torch.where(self.post < self.n, self.pre * self.n + self.post, to_readout)
+
+    def endpoints(self, position: Int[Tensor, " k"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
+        """Source and target of the given places."""
+        readouts = (self.n_in + self.n) * self.n
+        inner, outer = position < readouts, position - readouts
+        n_out = max(self.n_out, 1)
+        pre = torch.where(inner, position // self.n, self.n_in + outer // n_out)
+        post = torch.where(inner, position % self.n, self.n + outer % n_out)
+        return pre, post
+
+    def draw_free(self, k: int, generator: torch.Generator) -> Int[Tensor, " k"]:
+        """k places drawn uniformly, without replacement, from those that hold no active synapse and are no autapse.
+
+        By rejection, so that the cost depends on the number of slots and not on the number of places.
+        """
+        taken = torch.unique(torch.cat([self.position()[self.active()], self._autapses()])).cpu()
+        n_free = self.n_positions - len(taken)
+        if k > n_free:
+            raise ValueError(f"{k} synapses do not fit into {n_free} free places; lower the connectivity")
+        found = torch.empty(0, dtype=torch.int64)
+        while len(found) < k:
+            tries = (k - len(found)) * self.n_positions // (n_free - len(found)) + 16
+            drawn = torch.randint(self.n_positions, (tries,), generator=generator)
+            drawn = drawn[~torch.isin(drawn, taken)]
+            found = _unique_in_order(torch.cat([found, drawn]))
+        return found[:k].to(self.pre.device)
+
+    def draw_delays(self, pre: Tensor, post: Tensor, generator: torch.Generator) -> Int[Tensor, " k"]:
+        """A fresh delay for each synapse, uniform over its range."""
+        drawn = torch.randint(self.max_delay, (len(pre),), generator=generator).to(pre.device)
+        return torch.where(post < self.n, drawn + (pre >= self.n_in), 0)
+
+    def draw_signs(self, pre: Tensor, generator: torch.Generator) -> Int[Tensor, " k"]:
+        """The sign of each synapse: its source's under Dale's law, else a fair coin's."""
+        coin = 2 * torch.randint(2, (len(pre),), generator=generator, dtype=torch.int8).to(pre.device) - 1
+        dale = self.source_sign[pre]
+        return torch.where(dale == 0, coin, dale)
+
+    def _autapses(self) -> Int[Tensor, " n"]:
+        neuron = torch.arange(self.n, device=self.source_sign.device)
+        return (self.n_in + neuron) * self.n + neuron
+
+    def _draw_blocks(self, connectivity: float, generator: torch.Generator) -> Int[Tensor, " nnz"]:
+        """Places of the first synapses: the same share of every block, exactly the budget in all."""
+        sizes = list(self.sizes().values())
+        counts = [int(connectivity * size) for size in sizes]
+        counts[1] += int(connectivity * (sum(sizes) + self.n_out)) - sum(counts)
+        positions, start = [], 0
+        for index, (size, count) in enumerate(zip(sizes, counts, strict=True)):
+            free = size - self.n if index == 1 else size
+            place = torch.randperm(free, generator=generator)[: min(count, free)].sort().values
+            if index == 1:  # places off the diagonal: every run of n after the first place skips one
+                place = place + place // self.n + 1
+            positions.append(start + place)
+            start += size
+        return torch.cat(positions)
+
+
+def _unique_in_order(values: Tensor) -> Tensor:
+    _, first = np.unique(values.numpy(), return_index=True)
+    return values[torch.from_numpy(np.sort(first))]
+
+
+def _checked(
+    block: str, given: Connections, n_pre: int, n_post: int, first_delay: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    pre, post = (torch.as_tensor(index).to(torch.int64) for index in (given.pre, given.post))
+    weight = torch.as_tensor(given.weight).to(dtype)
+    delay = torch.as_tensor(given.delay).to(torch.int64).expand(pre.shape).clone()
+    if not len(pre) == len(post) == len(weight) == len(delay):
+        lengths = f"pre {len(pre)}, post {len(post)}, weight {len(weight)}, delay {len(delay)}"
+        raise ValueError(f"{block} synapses need arrays of one length, got {lengths}")
+    for name, index, size in (("pre", pre, n_pre), ("post", post, n_post)):
+        if len(index) and not (0 <= int(index.min()) and int(index.max()) < size):
+            raise ValueError(
+                f"{block} synapses: {name} must lie in 0 ... {size - 1}, got {int(index.min())} ... {int(index.max())}"
+            )
+    if len(delay) and int(delay.min()) < first_delay:
+        raise ValueError(f"{block} synapses need a delay of at least {first_delay} steps, got {int(delay.min())}")
+    return pre, post, weight, delay
+
+
+# ---- initial weights (paper.md section 3 has the authors' procedure) ---------------------------------------------
+
+
+def _source_signs(n_in: int, n: int, excitatory: float | None, generator: torch.Generator) -> Int[Tensor, " sources"]:
+    """+1 or -1 per source under Dale's law; zeros without.  Authors: int(share * count) + 1 excitatory of each kind."""
+    if excitatory is None:
+        return torch.zeros(n_in + n, dtype=torch.int8)
+    signs = []
+    for count in (n_in, n):
+        n_excitatory = min(int(excitatory * count) + 1, count)
+        signs.append(torch.cat([-torch.ones(count - n_excitatory), torch.ones(n_excitatory)]).to(torch.int8))
+    return torch.cat([signs[0][torch.randperm(n_in, generator=generator)], signs[1]])
+
+
+def _scaled_normal(synapses: Synapses, connectivity: float, generator: torch.Generator) -> Float[Tensor, " nnz"]:
+    """Without Dale's law: N(0, 1) / sqrt(expected fan-in) for input and recurrent, Glorot uniform for the readout."""
+    s, block = synapses, synapses.block()
+    fan_in = connectivity * torch.tensor([s.n_in, s.n, s.n], dtype=torch.get_default_dtype())[block]
+    normal = torch.randn(len(s), generator=generator) / fan_in.sqrt()
+    limit = math.sqrt(6 / (connectivity * (s.n + s.n_out)))
+    uniform = limit * (2 * torch.rand(len(s), generator=generator) - 1)
+    return torch.where(block == 2, uniform, normal)
+
+
+def _balanced_magnitudes(synapses: Synapses, generator: torch.Generator) -> Float[Tensor, " nnz"]:
+    """Under Dale's law: entries of a balanced signed matrix of spectral radius 1 for each block, before masking."""
+    s = synapses
+    block = s.block()
+    magnitude = torch.empty(len(s))
+    for index, (n_pre, first_pre, n_post, first_post) in enumerate(
+        ((s.n_in, 0, s.n, 0), (s.n, s.n_in, s.n, 0), (s.n, s.n_in, s.n_out, s.n))
+    ):
+        chosen = block == index
+        pre, post = s.pre[chosen] - first_pre, s.post[chosen] - first_post
+        sign = s.source_sign[first_pre : first_pre + n_pre]
+        if n_pre <= DENSE_INIT_LIMIT:
+            matrix = balanced_matrix(sign, n_post, generator)
+            magnitude[chosen] = matrix[pre, post].abs()
+        else:
+            magnitude[chosen] = _large_balanced(sign, pre, generator)
+    return magnitude
+
+
+def balanced_matrix(sign: Int[Tensor, " n"], n_post: int, generator: torch.Generator) -> Float[Tensor, "n n_post"]:
+    """The authors' initial matrix for sources of the given signs (paper's code: random_sparse_signed_matrix).
+
+    Square first: |N(0, 1)| with the sign of the source; inhibition scaled to the sum of excitation; every column
+    brought to sum 0 by a constant added to the magnitudes of one kind; spectral radius 1.  Then columns are taken, the
+    first n_post, or drawn with replacement where more are asked for.
+    """
+    n = len(sign)
+    row_sign = sign[:, None].to(torch.get_default_dtype())
+    matrix = torch.randn(n, n, generator=generator).abs() * row_sign
+    excites, inhibits = row_sign > 0, row_sign < 0
+    if inhibits.any() and excites.any():
+        matrix = torch.where(inhibits, matrix * (matrix[excites[:, 0]].sum() / -matrix[inhibits[:, 0]].sum()), matrix)
+        surplus = matrix.sum(0, keepdim=True)  # (1, n): what to take away from each column
+        matrix = matrix - torch.where(surplus > 0, inhibits / inhibits.sum(), excites / excites.sum()) * surplus
+    matrix = matrix / torch.linalg.eigvals(matrix).abs().max()
+    columns = torch.arange(n_post) if n_post <= n else torch.randint(n, (n_post,), generator=generator)
+    return matrix[:, columns]
+
+
+def _large_balanced(sign: Int[Tensor, " n"], pre: Int[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
+    """Magnitudes with the law of a large `balanced_matrix`, drawn only where a synapse is.
+
+    A balanced random matrix has spectral radius sqrt(sum over sources of the variance of their entries), and
+    |N(0, 1)| has variance 1 - 2 / pi.
+    """
+    n_excitatory, n_inhibitory = int((sign > 0).sum()), int((sign < 0).sum())
+    scale = n_excitatory / n_inhibitory if n_excitatory and n_inhibitory else 1.0
+    radius = math.sqrt((1 - 2 / math.pi) * (n_excitatory + scale**2 * n_inhibitory))
+    if not n_excitatory or not n_inhibitory:
+        radius = len(sign) * math.sqrt(2 / math.pi)  # one sign: the mean's eigenvalue is the largest
+    factor = torch.where(sign[pre] < 0, scale, 1.0) / radius
+    return torch.randn(len(pre), generator=generator).abs() * factor
