@@ -1,0 +1,248 @@
+"""The command line: list, train, resume, evaluate, report."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+import lsnn
+from lsnn.progress import Progress
+
+HELP = """\
+usage: lsnn COMMAND ...
+
+Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
+
+  lsnn list                        presets, with the paper's numbers
+  lsnn train PRESET [--run DIR]    train a preset; any of its settings is a flag
+  lsnn resume DIR                  go on with a run that was interrupted
+  lsnn evaluate DIR                score a trained network on a whole split
+  lsnn report DIR ...              figures and a results page for one run, or a comparison of several
+
+lsnn COMMAND --help explains a command, lsnn train PRESET --help every setting with unit and default.
+"""
+
+Options = TypeVar("Options")
+
+
+class UsageError(ValueError):
+    """The command line itself is wrong; exit code 2."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """Presets, with the paper's numbers."""
+
+    json: bool = False
+    """print JSON"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run that was interrupted; it ends as if it had not been, bit for bit."""
+
+    run: tyro.conf.Positional[Path]
+    """run folder"""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Score the network of a run on every example of a split."""
+
+    run: tyro.conf.Positional[Path]
+    """run folder"""
+    split: Literal["test", "validation"] = "test"
+    """which examples"""
+    json: bool = False
+    """print JSON"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """Figures and a results page for one run, or a comparison of several."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """run folders"""
+    out: Path | None = None
+    """folder to write to; not given: the report folder of a single run, ./report for several"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point.  Returns the exit code: 0 on success, 1 on failure, 2 on a wrong command line, 130 on Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault(
+        "THP_MEM_ALLOC_ENABLE", "1"
+    )  # torch reads it late: memory in huge pages is much cheaper to get
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except UsageError as error:
+        return _fail(error, 2)
+    except (ValueError, FloatingPointError, OSError) as error:
+        return _fail(error, 1)
+
+
+def _fail(error: Exception, code: int) -> int:
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename or 'writing'}: {error.strerror}; what was written before is kept"
+    print("lsnn: error: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "list": _list, "train": _train, "resume": _resume, "evaluate": _evaluate, "report": _report
+    }  # fmt: skip
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"lsnn {lsnn.__version__}")
+        return 0
+    command = commands.get(arguments[0])
+    if command is None:
+        raise UsageError(f"there is no command {arguments[0]!r}; commands are {', '.join(commands)}")
+    return command(arguments[1:])
+
+
+def _parse(options: type[Options], arguments: list[str], prog: str, **more: Any) -> Options:
+    """Parse with tyro, whose boxed complaints are put on one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(options, args=arguments, prog=prog, config=(tyro.conf.AvoidSubcommands,), **more)
+    except SystemExit as exit:
+        if exit.code in (0, None):
+            raise
+        raise UsageError(f"{_unboxed(complaint.getvalue())}; {prog} --help lists all flags") from None
+
+
+def _unboxed(box: str) -> str:
+    """The first section of tyro's error box, and what it suggests instead."""
+    sections = [[]]
+    for line in box.splitlines()[1:-1]:
+        text = line.strip("│ ")
+        if set(text) == {"─"}:
+            sections.append([])
+        elif text:
+            sections[-1].append(text)
+    flags = [
+        line.split()[0]
+        for section in sections[1:]
+        if section[:1] == ["Perhaps you meant:"]
+        for line in section[1:]
+        if line.startswith("--")
+    ]
+    return " ".join(sections[0]) + (f"; did you mean {' or '.join(flags[:3])}?" if flags else "")
+
+
+def _list(arguments: list[str]) -> int:
+    options = _parse(ListOptions, arguments, "lsnn list")
+    from lsnn.experiments import PRESETS
+
+    if options.json:
+        rows = {
+            name: {"summary": preset.summary, "paper": [row._asdict() for row in preset.paper]}
+            for name, preset in PRESETS.items()
+        }
+        print(json.dumps(rows, indent=2))
+        return 0
+    table = Table("preset", "what it trains", "paper", box=None, pad_edge=False)
+    for name, preset in PRESETS.items():
+        paper = ", ".join(f"{100 * row.value:.1f} % ({row.label})" for row in preset.paper)
+        table.add_row(f"[bold]{name}[/bold]", preset.summary, paper)
+    Console().print(table)
+    return 0
+
+
+def _train(arguments: list[str]) -> int:
+    from lsnn import experiments, training
+
+    if not arguments or arguments[0].startswith("-"):
+        if {"-h", "--help"} & set(arguments):
+            print("usage: lsnn train PRESET [--run DIR] [flags]\n\nPresets: " + ", ".join(experiments.PRESETS))
+            print("lsnn train PRESET --help shows every setting with unit and default.")
+            return 0
+        raise UsageError("name a preset, as in: lsnn train store-recall; lsnn list shows them all")
+    name, flags = arguments[0], arguments[1:]
+    try:
+        preset = experiments.preset(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+    @dataclasses.dataclass(frozen=True)
+    class TrainOptions:
+        experiment: Annotated[experiments.Experiment, tyro.conf.arg(name="")]
+        run: Path | None = None
+        """run folder to make; not given: runs/PRESET-SEED"""
+        threads: int | None = None
+        """torch threads; not given: torch's choice"""
+
+    TrainOptions.__doc__ = f"Train {name}: {preset.summary}."
+    options = _parse(TrainOptions, flags, f"lsnn train {name}", default=TrainOptions(preset.experiment))
+    run = options.run or Path("runs") / f"{name}-{options.experiment.seed}"
+    training.start(run, options.experiment, preset=name, threads=options.threads)
+    return _proceed(run)
+
+
+def _resume(arguments: list[str]) -> int:
+    return _proceed(_parse(ResumeOptions, arguments, "lsnn resume").run)
+
+
+def _proceed(run: Path) -> int:
+    from lsnn import training
+
+    experiment = training.load(run)
+    with Progress(run, experiment) as progress:
+        try:
+            results = training.proceed(run, progress)
+        except KeyboardInterrupt:
+            print(f"lsnn: stopped; go on with: lsnn resume {run}", file=sys.stderr)
+            raise
+    headline = experiment.task.headline.metric
+    cost = f"{results['iterations']} iterations, {results['seconds']:.0f} s of training"
+    print(f"{headline} on the test set: {results['test'][headline]:.4f}  ({cost})")
+    print(f"figures and results page: lsnn report {run}")
+    return 0
+
+
+def _evaluate(arguments: list[str]) -> int:
+    from lsnn import training
+
+    options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
+    experiment, network, iteration = training.restore_network(options.run)
+    scores = training.score(network, experiment, options.split)
+    if options.json:
+        print(json.dumps({"run": str(options.run), "iteration": iteration, "split": options.split, **scores}))
+        return 0
+    table = Table("metric", options.split, box=None, pad_edge=False)
+    for name, value in scores.items():
+        table.add_row(name, f"{value:.4f}")
+    Console().print(table)
+    return 0
+
+
+def _report(arguments: list[str]) -> int:
+    options = _parse(ReportOptions, arguments, "lsnn report")
+    if not options.runs:
+        raise UsageError("name one or more run folders, as in: lsnn report runs/store-recall-0")
+    from lsnn.report import write_report
+
+    for path in write_report(options.runs, options.out):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""A batch through a network: loss, metrics, evaluation over a split."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lsnn.losses import rate_regulariser
+from lsnn.ops import Activity
+from lsnn.tasks import Batch, Split, Task
+
+
+class RateCost(NamedTuple):
+    """The firing-rate regulariser: factor * sum or mean over neurons of ((f - target) / 1000 Hz)^2."""
+
+    factor: float
+    target: float
+    """Hz"""
+    reduction: str
+
+
+def training_loss(task: Task, activity: Activity, batch: Batch, cost: RateCost) -> tuple[Tensor, Tensor]:
+    """The loss to minimise, and the part of it that the task asks for."""
+    data_loss = task.loss(activity.readout, batch).mean()
+    if activity.rate is None or cost.factor == 0:
+        return data_loss, data_loss
+    return data_loss + cost.factor * rate_regulariser(activity.rate.mean(0), cost.target, cost.reduction), data_loss
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, task: Task, split: Split, batch_size: int, **run: Any) -> dict[str, float]:
+    """Mean loss and metrics over every decision of a split, and firing rates in Hz.  ``run`` goes to the network."""
+    gathered: dict[str, list[Tensor]] = {}
+    rates = []
+    for batch in task.evaluation(split, batch_size):
+        activity, _ = network(batch.inputs, **run)
+        for name, values in {
+            "loss": task.loss(activity.readout, batch),
+            **task.metrics(activity.readout, batch),
+        }.items():
+            gathered.setdefault(name, []).append(values.double())
+        if activity.rate is not None:
+            rates.append(activity.rate.double())
+    result = {name: torch.cat(values).mean().item() for name, values in gathered.items()}
+    if rates:
+        result["rate_hz"] = torch.cat(rates).mean().item()
+    return result
