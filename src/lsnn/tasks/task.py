@@ -1,0 +1,76 @@
+"""The seam for new tasks: what a task is, and the batch it hands to a network."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, NamedTuple, Protocol
+
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Generator, Tensor
+
+Split = Literal["train", "validation", "test"]
+Readout = Float[Tensor, "time batch n_out"]
+Decisions = Float[Tensor, " decision"]
+
+
+class Batch(NamedTuple):
+    """Sequences, and what is asked of them.  A window is a stretch of time, as defined by the task's `loss`."""
+
+    inputs: UInt8[Tensor, "time batch n_in"] | Float[Tensor, "time batch n_in"]
+    """spikes (uint8, 0 or 1), or values that enter as currents (float32), one row per step of 1 ms"""
+    target: Int64[Tensor, "window batch"] | Float[Tensor, "window batch"]
+    """class, or value, asked for in each window"""
+    mask: Bool[Tensor, "window batch"]
+    """windows in which something is asked for"""
+
+
+class Headline(NamedTuple):
+    """The metric a task is judged by, and which way is up."""
+
+    metric: str
+    higher_is_better: bool
+
+
+class Task(Protocol):
+    """Where sequences come from and how answers are scored.
+
+    A new task is a frozen dataclass with these members and an entry in TASKS.  Its fields are the command line's flags
+    and the run's config.json, so each has a type, a default, and a docstring with its unit.  It holds no state:
+    randomness comes in as a generator, and data files are read when the first batch is drawn.  Losses and metrics are
+    per decision; whoever calls them takes the mean.
+    """
+
+    name: ClassVar[str]
+    headline: ClassVar[Headline]
+
+    @property
+    def n_in(self) -> int:
+        """Input channels."""
+        ...
+
+    @property
+    def n_out(self) -> int:
+        """Readouts."""
+        ...
+
+    def batch(self, split: Split, n: int, generator: Generator) -> Batch:
+        """n sequences of a split, drawn with this generator and nothing else."""
+        ...
+
+    def evaluation(self, split: Split, n: int) -> Iterator[Batch]:
+        """A split from end to end, the same at every call, in batches of at most n sequences.
+
+        A task with a data set gives each of its items once, in order; one that makes its sequences up gives a fixed
+        number of them, from a generator of its own that no training stream shares.
+        """
+        ...
+
+    def loss(self, readout: Readout, batch: Batch) -> Decisions:
+        """What training minimises, per decision."""
+        ...
+
+    def metrics(self, readout: Readout, batch: Batch) -> dict[str, Decisions]:
+        """What is reported, per decision; the headline's metric is among them."""
+        ...
+
+    def input_groups(self) -> dict[str, slice]:
+        """Input channels by name, to label a raster."""
+        ...

@@ -1,0 +1,83 @@
+import dataclasses
+
+import pytest
+import torch
+
+from lsnn.tasks import TASKS, SequentialMnist, StoreRecall, Task
+
+VARIANTS: list[Task] = [
+    StoreRecall(n_slots=5, slot_ms=20, n_evaluation=10),
+    StoreRecall(n_in=8, rate_hz=500.0, n_slots=3, slot_ms=2, n_evaluation=3),
+    SequentialMnist(),
+    SequentialMnist(encoding="population", pool=True),
+    SequentialMnist(encoding="analog", ms_per_pixel=2),
+    SequentialMnist(encoding="analog", cue_ms=10, order="rows"),
+    SequentialMnist(order="rows", n_channels=4),
+    SequentialMnist(encoding="population", order="rows", n_channels=10, pool=True),
+    SequentialMnist(order="permuted", pool=True, cue_ms=0, readout_ms=5),
+]
+tasks = pytest.mark.parametrize("task", VARIANTS, ids=str)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_registry_names_every_task_by_its_own_name():
+    assert set(TASKS) == {"store-recall", "sequential-mnist"}
+    for name, task in TASKS.items():
+        assert task.name == name
+        assert dataclasses.fields(task()), "constructed without arguments, and its fields are the command line's"
+
+
+@tasks
+def test_batch_has_the_promised_shapes(task: Task):
+    batch = task.batch("train", 3, seeded())
+    assert batch.inputs.shape[1:] == (3, task.n_in)
+    assert batch.inputs.dtype in (torch.uint8, torch.float32)
+    assert 0 <= batch.inputs.min() and 0 < batch.inputs.max() <= 1
+    assert batch.target.shape == batch.mask.shape and batch.mask.dtype == torch.bool
+    assert batch.target.dtype == torch.int64 and 0 <= batch.target.min() and batch.target.max() < task.n_out
+    assert batch.mask.any(dim=0).all(), "every sequence asks for something"
+
+
+@tasks
+def test_batch_follows_from_its_generator(task: Task):
+    first, again, other = (task.batch("train", 4, seeded(seed)) for seed in (1, 1, 2))
+    assert all(a.equal(b) for a, b in zip(first, again, strict=True))
+    assert not first.inputs.equal(other.inputs)
+
+
+@tasks
+def test_evaluation_is_the_same_at_every_call(task: Task):
+    first, again = (next(task.evaluation("validation", 3)) for _ in range(2))
+    assert all(a.equal(b) for a, b in zip(first, again, strict=True))
+    assert not first.inputs.equal(next(task.evaluation("test", 3)).inputs)
+
+
+@tasks
+def test_loss_and_metrics_are_per_decision(task: Task):
+    batch = task.batch("train", 3, seeded())
+    readout = torch.randn(len(batch.inputs), 3, task.n_out, generator=seeded(), requires_grad=True)
+    loss, metrics = task.loss(readout, batch), task.metrics(readout, batch)
+    decisions = (int(batch.mask.sum()),)
+    assert loss.shape == decisions and (loss > 0).all()
+    assert task.headline.metric in metrics
+    assert all(value.shape == decisions for value in metrics.values())
+    loss.mean().backward()
+    assert readout.grad is not None and readout.grad.any()
+
+
+@tasks
+def test_headline_knows_which_way_is_up(task: Task):
+    batch = task.batch("train", 3, seeded())
+    steps = len(batch.inputs) // len(batch.target)
+    right = torch.nn.functional.one_hot(batch.target, task.n_out).float().repeat_interleave(steps, dim=0)
+    best, worst = (task.metrics(readout, batch)[task.headline.metric].mean().item() for readout in (right, -right))
+    assert (best, worst) == ((1, 0) if task.headline.higher_is_better else (0, 1))
+
+
+@tasks
+def test_input_groups_name_every_channel_once(task: Task):
+    named = [channel for group in task.input_groups().values() for channel in range(task.n_in)[group]]
+    assert sorted(named) == list(range(task.n_in))
