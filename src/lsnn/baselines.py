@@ -1,5 +1,6 @@
 """Recurrent networks that do not spike, behind the interface of LSNN, to compare it with."""
 
+import math
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from lsnn.seeding import generator_for
 
 RecurrentKind = Literal["lstm", "gru", "rnn"]
 RecurrentState = Tensor | tuple[Tensor, Tensor]
-LAYERS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class Recurrent(nn.Module):
@@ -31,23 +32,23 @@ class Recurrent(nn.Module):
         if n_hidden < 1:
             raise ValueError(f"n_hidden must be at least 1, got {n_hidden}")
         self.kind, self.n_in, self.n_out = kind, n_in, n_out
-        self.layer = LAYERS[kind](n_in, n_hidden)
+        self.layer: nn.RNNBase = LAYERS[kind](n_in, n_hidden)
         self.readout = nn.Linear(n_hidden, n_out)
         self._initialise(readout_std, generator_for(seed, "baseline"))
 
     @torch.no_grad()
     def _initialise(self, readout_std: float, generator: torch.Generator) -> None:
-        layer, n_hidden = self.layer, self.layer.hidden_size
+        n_hidden = self.layer.hidden_size
+        w_in, w_hidden, b_in, b_hidden = self.layer.parameters()
         # TensorFlow's cells hold one Glorot matrix [input and hidden, gates]
-        n_gates = layer.weight_hh_l0.shape[0]
-        limit = (6 / (self.n_in + n_hidden + n_gates)) ** 0.5
-        layer.weight_ih_l0.uniform_(-limit, limit, generator=generator)
-        layer.weight_hh_l0.uniform_(-limit, limit, generator=generator)
-        layer.bias_ih_l0.zero_()
-        layer.bias_hh_l0.zero_()
-        layer.bias_hh_l0.requires_grad_(self.kind == "gru")  # a second bias that only the GRU's reset gate needs
+        limit = math.sqrt(6 / (self.n_in + n_hidden + len(w_hidden)))
+        for weight in (w_in, w_hidden):
+            weight.uniform_(-limit, limit, generator=generator)
+        for bias in (b_in, b_hidden):
+            bias.zero_()
+        b_hidden.requires_grad_(self.kind == "gru")  # a second bias that only the GRU's reset gate needs
         if self.kind == "lstm":
-            layer.bias_ih_l0[n_hidden : 2 * n_hidden] = 1  # torch's gate order: input, forget, cell, output
+            b_in[n_hidden : 2 * n_hidden] = 1  # torch's gate order: input, forget, cell, output
         self.readout.weight.normal_(0, readout_std, generator=generator)
         self.readout.bias.normal_(0, readout_std, generator=generator)
 
@@ -57,5 +58,5 @@ class Recurrent(nn.Module):
         """Run over ``inputs`` from zero or from ``state``; returns the activity (readout only) and the state."""
         if inputs.ndim != 3 or inputs.shape[2] != self.n_in:
             raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
-        hidden, state = self.layer(inputs.to(self.readout.weight.dtype), state)
-        return Activity(self.readout(hidden), rate=None), state
+        hidden, end = self.layer(inputs.to(self.readout.weight.dtype), state)
+        return Activity(self.readout(hidden), rate=None), end

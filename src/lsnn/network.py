@@ -11,7 +11,7 @@ from lsnn.neuron import Cells, Constants, State
 from lsnn.ops import Activity, Backend, Record
 from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
-from lsnn.synapses import Array, Connections, Synapses
+from lsnn.synapses import Array, Connections, Synapses, as_tensor
 
 CONSTANTS = ("tau_m", "tau_a", "beta", "v_th", "noise_std")
 
@@ -98,22 +98,20 @@ class LSNN(nn.Module):
         delay_in, delay_rec: steps, one number or a matrix, for weights given densely; at least 0 and 1.
         cells: the neurons; every constant may be one number or a tuple with one per neuron.
         """
-        matrices = {"inputs": inputs, "readout": readout}
-        sizes = {"inputs": n_in, "readout": n_out}
-        for axis, name in enumerate(("inputs", "readout")):
-            given = matrices[name]
-            if not isinstance(given, Connections):
-                sizes[name] = torch.as_tensor(given).shape[axis]
-            elif sizes[name] is None:
-                raise ValueError(f"{name} given as lists do not tell their size; pass {('n_in', 'n_out')[axis]}")
+        n_in = n_in if isinstance(inputs, Connections) else as_tensor(inputs).shape[0]
+        n_out = n_out if isinstance(readout, Connections) else as_tensor(readout).shape[-1]
+        for size, given, name in ((n_in, "inputs", "n_in"), (n_out, "readout", "n_out")):
+            if size is None:
+                raise ValueError(f"{given} given as lists do not tell their size; pass {name}")
+        assert n_in is not None and n_out is not None
         blocks = [
             given if isinstance(given, Connections) else Connections.from_dense(given, delay)
             for given, delay in ((inputs, delay_in), (recurrent, delay_rec), (readout, 0))
         ]
         synapses = Synapses.from_connections(
-            sizes["inputs"],
+            n_in,
             cells.n,
-            sizes["readout"],
+            n_out,
             *blocks,
             max_delay=max_delay,
             fixed_signs=fixed_signs,
@@ -123,23 +121,25 @@ class LSNN(nn.Module):
         nn.Module.__init__(self)
         self._assemble(cells, synapses, tau_out, 0, backend)
         if bias is not None:
-            given_bias = torch.as_tensor(bias)
+            given_bias = as_tensor(bias)
             if given_bias.shape != (synapses.n_out,):
                 raise ValueError(
                     f"bias needs one value per readout, {synapses.n_out}, got shape {tuple(given_bias.shape)}"
                 )
             self.bias.data.copy_(given_bias)
-        return self.to(dtype) if dtype is not None else self
+        return self
 
     def _assemble(self, cells: Cells, synapses: Synapses, tau_out: float, seed: int, backend: Backend) -> None:
         if not tau_out >= 0:
             raise ValueError(f"tau_out must not be negative, got {tau_out} ms; 0 leaves the readout unfiltered")
-        self.cells, self.tau_out, self.backend = cells, tau_out, backend
+        self.cells, self.tau_out = cells, tau_out
+        self.backend: Backend = backend
         self.synapses = synapses
-        self.bias = nn.Parameter(torch.zeros(synapses.n_out))
+        self.bias = nn.Parameter(torch.zeros(synapses.n_out, dtype=synapses.theta.dtype))
         for name, values in cells.draw(generator_for(seed, "cells")).items():
-            self.register_buffer(name, values)
-        self.log_factor = nn.ParameterDict({name: torch.zeros(cells.n) for name in cells.trainable})
+            self.register_buffer(name, values.to(synapses.theta.dtype))
+        zero = torch.zeros(cells.n, dtype=self.bias.dtype)
+        self.log_factor = nn.ParameterDict({name: zero.clone() for name in cells.trainable})
 
     @property
     def n_in(self) -> int:

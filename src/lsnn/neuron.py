@@ -90,7 +90,7 @@ class Cells:
                 raise ValueError(f"{name} has {len(value)} values for {self.n} neurons; give one, or one per neuron")
 
     def draw(self, generator: torch.Generator) -> "dict[str, Float[Tensor, ' n']]":
-        """One value per neuron for each constant; time constants with a range are drawn from it.
+        """One value per neuron for each constant, in float64; time constants with a range are drawn from it.
 
         A single beta counts for the adaptive neurons only: regular ones have beta = 0.
         """
@@ -102,7 +102,7 @@ class Cells:
         for name, bounds in (("tau_m", self.tau_m_range), ("tau_a", self.tau_a_range)):
             if bounds is not None:
                 low, high = bounds
-                constants[name] = low + (high - low) * torch.rand(self.n, generator=generator)
+                constants[name] = low + (high - low) * torch.rand(self.n, generator=generator, dtype=torch.float64)
         return constants
 
 
@@ -111,7 +111,7 @@ def _flat(values: Values) -> tuple[float, ...]:
 
 
 def _per_neuron(values: Values, n: int) -> Tensor:
-    return torch.tensor(values) if isinstance(values, tuple) else torch.full((n,), float(values))
+    return torch.tensor(values if isinstance(values, tuple) else (values,) * n, dtype=torch.float64)
 
 
 class Constants(NamedTuple):
@@ -132,8 +132,8 @@ class Constants(NamedTuple):
         """The decays per step that the constants stand for, one column per constant: shapes (n, 1)."""
         alpha = torch.exp(-self.dt / self.tau_m)
         rho = torch.exp(-self.dt / self.tau_a)
-        columns = (constant[:, None] for constant in (alpha, rho, self.beta, self.v_th))
-        return Coefficients(*columns, self.n_ref, self.reset_delay, self.surrogate)
+        alpha, rho, beta, v_th = (constant[:, None] for constant in (alpha, rho, self.beta, self.v_th))
+        return Coefficients(alpha, rho, beta, v_th, self.n_ref, self.reset_delay, self.surrogate)
 
     @property
     def kappa(self) -> float:

@@ -1,6 +1,6 @@
 """A batch through a network: loss, metrics, evaluation over a split."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ class RateCost(NamedTuple):
     factor: float
     target: float
     """Hz"""
-    reduction: str
+    reduction: Literal["sum", "mean"]
 
 
 def training_loss(task: Task, activity: Activity, batch: Batch, cost: RateCost) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-BLOCKS = ("input", "recurrent", "readout")
+BLOCKS: tuple[str, ...] = ("input", "recurrent", "readout")
 DENSE_INIT_LIMIT = 2000
 """sources up to which the authors' initial matrix is built and decomposed whole"""
 
@@ -47,12 +47,12 @@ class Connections(NamedTuple):
     @classmethod
     def from_dense(cls, weight: Array, delay: Array | int) -> "Connections":
         """The entries of a matrix [pre, post] that are not zero; delay is one number or a matrix of the same shape."""
-        matrix = torch.as_tensor(weight)
+        matrix = as_tensor(weight)
         if matrix.ndim != 2:
             raise ValueError(f"a dense weight matrix has two axes [pre, post], got shape {tuple(matrix.shape)}")
         pre, post = matrix.nonzero(as_tuple=True)
         if not isinstance(delay, int):
-            delays = torch.as_tensor(delay)
+            delays = as_tensor(delay)
             if delays.shape != matrix.shape:
                 raise ValueError(
                     f"delays have shape {tuple(delays.shape)}, weights {tuple(matrix.shape)}; give both alike"
@@ -291,6 +291,11 @@ class Synapses(nn.Module):
         return torch.cat(positions)
 
 
+def as_tensor(values: Array | int) -> Tensor:
+    """A tensor of what was given, lists in double precision."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values))
+
+
 def _unique_in_order(values: Tensor) -> Tensor:
     _, first = np.unique(values.numpy(), return_index=True)
     return values[torch.from_numpy(np.sort(first))]
@@ -299,9 +304,9 @@ def _unique_in_order(values: Tensor) -> Tensor:
 def _checked(
     block: str, given: Connections, n_pre: int, n_post: int, first_delay: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    pre, post = (torch.as_tensor(index).to(torch.int64) for index in (given.pre, given.post))
-    weight = torch.as_tensor(given.weight).to(dtype)
-    delay = torch.as_tensor(given.delay).to(torch.int64).expand(pre.shape).clone()
+    pre, post = (as_tensor(index).to(torch.int64) for index in (given.pre, given.post))
+    weight = as_tensor(given.weight).to(dtype)
+    delay = as_tensor(given.delay).to(torch.int64).expand(pre.shape).clone()
     if not len(pre) == len(post) == len(weight) == len(delay):
         lengths = f"pre {len(pre)}, post {len(post)}, weight {len(weight)}, delay {len(delay)}"
         raise ValueError(f"{block} synapses need arrays of one length, got {lengths}")

@@ -1,0 +1,223 @@
+"""LSNN as a module: state, devices, copies, explicit arrays, recording."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import lsnn
+
+
+def network(**options) -> lsnn.LSNN:
+    cells = options.pop("cells", lsnn.Cells(n_regular=10, n_adaptive=10, n_ref=3))
+    return lsnn.LSNN(12, cells, 3, **{"connectivity": 0.5, "max_delay": 5, "excitatory": 0.75, "gain": 2.0} | options)
+
+
+def spikes(steps: int = 60, batch: int = 4, seed: int = 0) -> torch.Tensor:
+    drawn = torch.rand(steps, batch, 12, generator=torch.Generator().manual_seed(seed))
+    return (drawn < 0.1).to(torch.uint8)
+
+
+EVERYTHING = ("spikes", "voltages", "thresholds")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("reset_delay", [0, 1])
+@pytest.mark.parametrize("cut", [1, 23, 59])
+def test_two_calls_equal_one_bit_for_bit(dtype, reset_delay, cut):
+    net = network(cells=lsnn.Cells(10, 10, n_ref=3, reset_delay=reset_delay)).to(dtype)
+    x = spikes()
+    whole, end = net(x, record=EVERYTHING)
+    first, middle = net(x[:cut], record=EVERYTHING)
+    second, end_of_two = net(x[cut:], middle, record=EVERYTHING)
+    assert 0.02 < whole.spikes.mean() < 0.5
+    for name in ("readout", *EVERYTHING):
+        assert torch.equal(getattr(whole, name), torch.cat([getattr(first, name), getattr(second, name)])), name
+    for a, b in zip(end, end_of_two, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_noise_does_not_depend_on_how_time_is_cut():
+    net = network(cells=lsnn.Cells(10, 10, noise_std=0.05))
+    x = spikes()
+    whole, _ = net(x, generator=torch.Generator().manual_seed(1), record=("voltages",))
+    generator = torch.Generator().manual_seed(1)
+    first, state = net(x[:17], generator=generator, record=("voltages",))
+    second, _ = net(x[17:], state, generator=generator, record=("voltages",))
+    assert torch.equal(whole.voltages, torch.cat([first.voltages, second.voltages]))
+    quiet, _ = network()(x, record=("voltages",))
+    assert not torch.equal(whole.voltages, quiet.voltages)
+    with pytest.raises(ValueError, match="needs a generator"):
+        net(x)
+
+
+def test_gradient_flows_through_a_state_that_was_handed_over():
+    """Two calls chained through their state give the gradient of one."""
+    gradients = []
+    for cut in (None, 30):
+        net, x = network().double(), spikes()
+        if cut is None:
+            activity, _ = net(x)
+            loss = activity.readout[-20:].square().sum()
+        else:
+            _, state = net(x[:cut])
+            activity, _ = net(x[cut:], state)
+            loss = activity.readout[-20:].square().sum()
+        loss.backward()
+        gradients.append(net.synapses.theta.grad)
+    assert gradients[0].norm() > 0
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-10, atol=1e-14)
+
+
+def test_detached_state_cuts_the_gradient():
+    net = network()
+    _, state = net(spikes())
+    assert state.v.requires_grad and not any(part.requires_grad for part in state.detach())
+
+
+def test_rate_is_spikes_per_second():
+    activity, _ = network()(spikes(), record=("spikes",))
+    assert torch.allclose(activity.rate, activity.spikes.mean(0) * 1000)
+    fine, _ = network(cells=lsnn.Cells(10, 10, dt=0.5))(spikes(), record=("spikes",))
+    assert torch.allclose(fine.rate, fine.spikes.mean(0) * 2000)
+
+
+def test_spikes_and_the_same_numbers_as_currents_are_one():
+    net, x = network(), spikes()
+    for same in (x.bool(), x.to(torch.int64), x.float()):
+        assert torch.equal(net(x)[0].readout, net(same)[0].readout)
+
+
+def test_readout_is_a_leaky_integral_of_weighted_spikes():
+    net = network()
+    activity, _ = net(spikes(), record=("spikes",))
+    w_out, kappa, y = net.synapses.dense()["readout"], np.exp(-1 / 20), torch.zeros(4, 3)
+    for t in range(60):
+        y = kappa * y + (1 - kappa) * activity.spikes[t] @ w_out
+        assert torch.allclose(activity.readout[t], y + net.bias, atol=1e-6)
+
+
+def test_delay_is_the_time_from_spike_to_voltage():
+    """An input spike at t moves the voltage at t + d; a neuron's spike at t another's at t + d, d >= 1."""
+    cells = lsnn.Cells(n_regular=2, n_adaptive=0, v_th=0.5)
+    net = lsnn.LSNN.from_arrays([[20.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]], [[0.0], [0.0]], cells, delay_in=3, delay_rec=4)
+    x = torch.zeros(20, 1, 1, dtype=torch.uint8)
+    x[2] = 1
+    activity, _ = net(x, record=EVERYTHING)
+    assert activity.voltages[:, 0, 0].nonzero()[0].item() == 2 + 3
+    fired = activity.spikes[:, 0, 0].nonzero()[0].item()
+    assert fired == 5
+    assert activity.voltages[:, 0, 1].nonzero()[0].item() == fired + 4
+
+
+def test_dense_matrices_lists_and_numpy_build_the_same_network():
+    generator = torch.Generator().manual_seed(0)
+    w_in, w_rec = torch.randn(3, 4, generator=generator), torch.randn(4, 4, generator=generator).fill_diagonal_(0)
+    d_rec = torch.randint(1, 5, (4, 4), generator=generator)
+    w_out, cells = torch.randn(4, 2, generator=generator), lsnn.Cells(2, 2, tau_a=(10.0, 20.0, 30.0, 40.0))
+    dense = lsnn.LSNN.from_arrays(w_in, w_rec, w_out, cells, delay_rec=d_rec, bias=[0.1, 0.2])
+    pre, post = w_rec.nonzero(as_tuple=True)
+    lists = lsnn.LSNN.from_arrays(
+        w_in.numpy(),
+        lsnn.Connections(pre.tolist(), post.tolist(), w_rec[pre, post].tolist(), d_rec[pre, post].tolist()),
+        w_out.tolist(),
+        cells,
+        bias=torch.tensor([0.1, 0.2]),
+    )
+    x = torch.rand(40, 2, 3, generator=generator) < 0.3
+    (a, _), (b, _) = (net(x, record=("spikes",)) for net in (dense, lists))
+    assert 0.02 < a.spikes.mean() < 0.6
+    assert torch.equal(a.spikes, b.spikes) and torch.equal(a.readout, b.readout)
+    assert dense.tau_a.tolist() == [10.0, 20.0, 30.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bias": [0.0]}, "bias needs one value per readout, 2, got shape"),
+        ({"delay_rec": [[1, 2]]}, "delays have shape .1, 2., weights .4, 4.; give both alike"),
+        ({"inputs": [1.0, 2.0]}, r"a dense weight matrix has two axes \[pre, post\]"),
+        ({"inputs": lsnn.Connections([0], [0], [1.0], 0)}, "inputs given as lists do not tell their size; pass n_in"),
+        ({"recurrent": torch.ones(5, 5)}, "recurrent synapses: pre must lie in 0 ... 3"),
+    ],
+)
+def test_impossible_arrays_are_refused(changes, message):
+    arrays = {"inputs": torch.ones(3, 4), "recurrent": torch.ones(4, 4), "readout": torch.ones(4, 2)}
+    with pytest.raises(ValueError, match=message):
+        lsnn.LSNN.from_arrays(**arrays | {"cells": lsnn.Cells(2, 2)} | changes)
+
+
+def test_deepcopy_and_state_dict_carry_the_whole_network():
+    net, x = network(seed=1), spikes()
+    expected, _ = net(x)
+    clone = copy.deepcopy(net)
+    other = network(seed=2)
+    assert not torch.equal(other(x)[0].readout, expected.readout)
+    other.load_state_dict(net.state_dict())
+    for copied in (clone, other):
+        assert torch.equal(copied(x)[0].readout, expected.readout)
+    clone.synapses.theta.data.mul_(2)
+    assert torch.equal(net(x)[0].readout, expected.readout)
+
+
+def test_moving_moves_everything():
+    """The meta device stands in for an accelerator: no tensor may stay behind."""
+    net = network().to("meta")
+    assert {t.device.type for t in net.state_dict().values()} == {"meta"}
+    wiring, constants = net.synapses.wiring(), net.constants()
+    assert wiring.weight.is_meta and constants.tau_a.is_meta and net.initial_state(3).v.is_meta
+    assert network().double().initial_state(2).v.dtype == torch.float64
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_reference_runs_on_cuda():
+    net, x = network(), spikes()
+    here, _ = net(x)
+    there, _ = net.cuda()(x.cuda())
+    assert torch.allclose(here.readout, there.readout.cpu(), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tau_m", "tau_a", "beta", "v_th", "noise_std"])
+def test_constants_can_be_trained(name):
+    net = network(cells=lsnn.Cells(10, 10, n_ref=3, noise_std=0.02, trainable=(name,)))
+    activity, _ = net(spikes(), generator=torch.Generator().manual_seed(0))
+    activity.readout.square().sum().backward()
+    assert net.log_factor[name].grad.norm() > 0
+    before = getattr(net.constants(), name).detach().clone()
+    with torch.no_grad():
+        net.log_factor[name].add_(0.1)
+    assert torch.allclose(getattr(net.constants(), name), before * np.exp(0.1))
+
+
+def test_seed_decides_everything():
+    same, again, other = network(seed=3), network(seed=3), network(seed=4)
+    for a, b in zip(same.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(same.synapses.theta, other.synapses.theta)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: network()(torch.zeros(5, 2, 7)), r"inputs must have shape \(time, batch, 12\), got \(5, 2, 7\)"),
+        (lambda: network()(torch.zeros(5, 12)), r"inputs must have shape \(time, batch, 12\), got \(5, 12\)"),
+        (lambda: network()(torch.zeros(0, 2, 12)), "inputs have no time steps"),
+        (lambda: network()(spikes(), network().initial_state(3)), r"state is of \(3, 20\)"),
+        (lambda: network()(spikes(), network(max_delay=2).initial_state(4)), "state holds delays up to 2 steps"),
+        (lambda: network()(spikes(), record=("voltage",)), "cannot record .'voltage'.; known: spikes"),
+        (lambda: network(backend="fpga")(spikes()), "unknown backend 'fpga'; known: auto, reference"),
+        (lambda: lsnn.LSNN(0, lsnn.Cells(), 1), "n_in must be at least 1, got 0"),
+        (lambda: network(tau_out=-1.0), "tau_out must not be negative"),
+    ],
+)
+def test_misuse_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_importing_lsnn_does_not_load_plotting_or_the_command_line():
+    code = "import sys, lsnn; print([m for m in ('matplotlib', 'tyro', 'rich') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
