@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsnn.synapses import Connections, Synapses, _large_balanced, balanced_matrix
+from lsnn.initial import balanced_matrix, large_balanced
+from lsnn.synapses import Connections, Synapses
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -103,7 +104,7 @@ def test_large_networks_draw_from_the_same_law():
     sign = torch.cat([-torch.ones(150), torch.ones(450)]).to(torch.int8)
     whole = balanced_matrix(sign, n, generator()).abs()
     pre = torch.arange(n).repeat_interleave(200)
-    sparse = _large_balanced(sign, pre, generator(1))
+    sparse = large_balanced(sign, pre, generator(1))
     for kind in (-1, 1):
         drawn, expected = sparse[sign[pre] == kind], whole[sign == kind]
         assert drawn.mean().item() == pytest.approx(expected.mean().item(), rel=0.1)

@@ -17,6 +17,8 @@ from lsnn.synapses import BLOCKS, Synapses
 
 THETA_BORN = 1e-12
 """strength of a newborn synapse (authors' code)"""
+SECOND_MOMENTS = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")
+"""names under which torch's optimizers keep the mean square of a gradient"""
 
 
 class Turnover(NamedTuple):
@@ -108,7 +110,7 @@ class DeepR(_Rewiring):
 
     One budget, the number of slots, is shared by input, recurrent and readout synapses.  A dead synapse's slot is
     given a place drawn uniformly from all free ones, the sign of its new source, a fresh delay, theta = 1e-12 and
-    fresh optimizer moments.  Order of a step as in the authors' code; docs/experiments.md lists the deviations.
+    optimizer moments of its own.  Order of a step as in the authors' code; docs/experiments.md lists the deviations.
 
     l1: pull towards zero, per unit of learning rate (authors: 0.01).
     temperature: of the random walk; its step is sqrt(2 lr temperature) N(0, 1) (authors: 0).
@@ -152,9 +154,26 @@ class DeepR(_Rewiring):
         synapses.delay[slots] = synapses.draw_delays(pre, post, generator)
         synapses.sign[slots] = synapses.draw_signs(pre, generator)
         synapses.theta[slots] = THETA_BORN
-        for value in self.state.get(synapses.theta, {}).values():
-            if isinstance(value, Tensor) and value.shape == synapses.theta.shape:
-                value[slots] = 0
+        self._refresh_moments(slots)
+
+    def _refresh_moments(self, slots: Tensor) -> None:
+        """A newborn has no history: momentum zero, and the typical second moment of its block.
+
+        Adam divides by the root of the second moment.  Left at zero, with the bias correction of an old optimizer, it
+        would make a newborn's steps up to six times as long as lr; docs/experiments.md has what that costs.
+        """
+        theta, block = self.synapses.theta, self.synapses.block()
+        living = torch.ones_like(block, dtype=torch.bool)
+        living[slots] = False
+        for name, moment in self.state.get(theta, {}).items():
+            if not isinstance(moment, Tensor) or moment.shape != theta.shape:
+                continue
+            moment[slots] = 0
+            if name in SECOND_MOMENTS:
+                for index in block[slots].unique():
+                    peers = living & (block == index)
+                    newborn = slots[block[slots] == index]
+                    moment[newborn] = moment[peers if peers.any() else living].median() if living.any() else 0
 
 
 class SoftDeepR(_Rewiring):

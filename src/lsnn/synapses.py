@@ -4,7 +4,6 @@ A slot holds a synapse: where it comes from (``pre``: an input, or n_in + a neur
 neuron, or n + a readout), its delay in steps and its strength theta.  Storage and work are O(slots).
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,10 +12,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-BLOCKS: tuple[str, ...] = ("input", "recurrent", "readout")
-DENSE_INIT_LIMIT = 2000
-"""sources up to which the authors' initial matrix is built and decomposed whole"""
+from lsnn import initial
 
+BLOCKS: tuple[str, ...] = ("input", "recurrent", "readout")
 Array = Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
 
 
@@ -34,6 +32,15 @@ class Wiring(NamedTuple):
     n: int
     n_out: int
     max_delay: int
+
+
+class Block(NamedTuple):
+    """The ranges of sources and targets that one block of synapses joins."""
+
+    first_pre: int
+    n_pre: int
+    first_post: int
+    n_post: int
 
 
 class Connections(NamedTuple):
@@ -113,19 +120,14 @@ class Synapses(nn.Module):
         if excitatory is not None and not self.fixed_signs:
             raise ValueError("excitatory needs fixed_signs; leave fixed_signs out or set excitatory to None")
 
-        self.register_buffer("source_sign", _source_signs(n_in, n, excitatory, generator))
+        self.register_buffer("source_sign", initial.source_signs(n_in, n, excitatory, generator))
         position = self._draw_blocks(connectivity, generator)
         pre, post = self.endpoints(position)
         for name, values in (("pre", pre), ("post", post), ("delay", self.draw_delays(pre, post, generator))):
             self.register_buffer(name, values)
         self.register_buffer("sign", self.draw_signs(pre, generator))
-        if excitatory is not None:
-            magnitude = _balanced_magnitudes(self, generator)
-        else:
-            magnitude = _scaled_normal(self, connectivity, generator)
-            magnitude = magnitude.abs() if self.fixed_signs else magnitude
-        magnitude = torch.where(post < n, gain * magnitude, magnitude)
-        self.theta = nn.Parameter(magnitude)
+        theta = self._draw_theta(connectivity, excitatory is not None, generator)
+        self.theta = nn.Parameter(torch.where(post < n, gain * theta, theta))
 
     @classmethod
     def from_connections(
@@ -196,9 +198,15 @@ class Synapses(nn.Module):
         """Index into BLOCKS of every slot."""
         return torch.where(self.post >= self.n, 2, (self.pre >= self.n_in).long())
 
+    def layout(self) -> dict[str, Block]:
+        """Where each block lies among sources and targets."""
+        n_in, n, n_out = self.n_in, self.n, self.n_out
+        parts = (Block(0, n_in, 0, n), Block(n_in, n, 0, n), Block(n_in, n, n, n_out))
+        return dict(zip(BLOCKS, parts, strict=True))
+
     def sizes(self) -> dict[str, int]:
         """Positions per block; the diagonal of the recurrent matrix counts."""
-        return dict(zip(BLOCKS, (self.n_in * self.n, self.n * self.n, self.n * self.n_out), strict=True))
+        return {name: part.n_pre * part.n_post for name, part in self.layout().items()}
 
     def counts(self) -> dict[str, int]:
         """Active synapses per block."""
@@ -212,13 +220,12 @@ class Synapses(nn.Module):
 
     def dense(self) -> dict[str, Float[Tensor, "pre post"]]:
         """The weights as one matrix [pre, post] per block, parallel synapses added up; detached."""
-        weight, block = self.weight().detach(), self.block()
-        shapes = ((self.n_in, self.n, 0, 0), (self.n, self.n, self.n_in, 0), (self.n, self.n_out, self.n_in, self.n))
-        matrices = {}
-        for index, (n_pre, n_post, first_pre, first_post) in enumerate(shapes):
+        weight, block, matrices = self.weight().detach(), self.block(), {}
+        for index, (name, part) in enumerate(self.layout().items()):
             chosen = block == index
-            place = (self.pre[chosen] - first_pre, self.post[chosen] - first_post)
-            matrices[BLOCKS[index]] = weight.new_zeros(n_pre, n_post).index_put(place, weight[chosen], accumulate=True)
+            place = (self.pre[chosen] - part.first_pre, self.post[chosen] - part.first_post)
+            empty = weight.new_zeros(part.n_pre, part.n_post)
+            matrices[name] = empty.index_put(place, weight[chosen], accumulate=True)
         return matrices
 
     # ---- positions: every place where a synapse may be, as one number --------------------------------------------
@@ -290,6 +297,19 @@ class Synapses(nn.Module):
             start += size
         return torch.cat(positions)
 
+    def _draw_theta(self, connectivity: float, dale: bool, generator: torch.Generator) -> Float[Tensor, " nnz"]:
+        theta, block = torch.empty(len(self)), self.block()
+        for index, (name, part) in enumerate(self.layout().items()):
+            chosen = block == index
+            if dale:
+                pre, post = self.pre[chosen] - part.first_pre, self.post[chosen] - part.first_post
+                sign = self.source_sign[part.first_pre :][: part.n_pre]
+                theta[chosen] = initial.balanced_magnitudes(sign, part.n_post, pre, post, generator)
+            else:
+                draw = initial.glorot if name == "readout" else initial.normal
+                theta[chosen] = draw(int(chosen.sum()), part.n_pre, part.n_post, connectivity, generator)
+        return theta.abs() if self.fixed_signs else theta
+
 
 def as_tensor(values: Array | int) -> Tensor:
     """A tensor of what was given, lists in double precision."""
@@ -318,81 +338,3 @@ def _checked(
     if len(delay) and int(delay.min()) < first_delay:
         raise ValueError(f"{block} synapses need a delay of at least {first_delay} steps, got {int(delay.min())}")
     return pre, post, weight, delay
-
-
-# ---- initial weights (paper.md section 3 has the authors' procedure) ---------------------------------------------
-
-
-def _source_signs(n_in: int, n: int, excitatory: float | None, generator: torch.Generator) -> Int[Tensor, " sources"]:
-    """+1 or -1 per source under Dale's law; zeros without.  Authors: int(share * count) + 1 excitatory of each kind."""
-    if excitatory is None:
-        return torch.zeros(n_in + n, dtype=torch.int8)
-    signs = []
-    for count in (n_in, n):
-        n_excitatory = min(int(excitatory * count) + 1, count)
-        signs.append(torch.cat([-torch.ones(count - n_excitatory), torch.ones(n_excitatory)]).to(torch.int8))
-    return torch.cat([signs[0][torch.randperm(n_in, generator=generator)], signs[1]])
-
-
-def _scaled_normal(synapses: Synapses, connectivity: float, generator: torch.Generator) -> Float[Tensor, " nnz"]:
-    """Without Dale's law: N(0, 1) / sqrt(expected fan-in) for input and recurrent, Glorot uniform for the readout."""
-    s, block = synapses, synapses.block()
-    fan_in = connectivity * torch.tensor([s.n_in, s.n, s.n], dtype=torch.get_default_dtype())[block]
-    normal = torch.randn(len(s), generator=generator) / fan_in.sqrt()
-    limit = math.sqrt(6 / (connectivity * (s.n + s.n_out)))
-    uniform = limit * (2 * torch.rand(len(s), generator=generator) - 1)
-    return torch.where(block == 2, uniform, normal)
-
-
-def _balanced_magnitudes(synapses: Synapses, generator: torch.Generator) -> Float[Tensor, " nnz"]:
-    """Under Dale's law: entries of a balanced signed matrix of spectral radius 1 for each block, before masking."""
-    s = synapses
-    block = s.block()
-    magnitude = torch.empty(len(s))
-    for index, (n_pre, first_pre, n_post, first_post) in enumerate(
-        ((s.n_in, 0, s.n, 0), (s.n, s.n_in, s.n, 0), (s.n, s.n_in, s.n_out, s.n))
-    ):
-        chosen = block == index
-        pre, post = s.pre[chosen] - first_pre, s.post[chosen] - first_post
-        sign = s.source_sign[first_pre : first_pre + n_pre]
-        if n_pre <= DENSE_INIT_LIMIT:
-            matrix = balanced_matrix(sign, n_post, generator)
-            magnitude[chosen] = matrix[pre, post].abs()
-        else:
-            magnitude[chosen] = _large_balanced(sign, pre, generator)
-    return magnitude
-
-
-def balanced_matrix(sign: Int[Tensor, " n"], n_post: int, generator: torch.Generator) -> Float[Tensor, "n n_post"]:
-    """The authors' initial matrix for sources of the given signs (paper's code: random_sparse_signed_matrix).
-
-    Square first: |N(0, 1)| with the sign of the source; inhibition scaled to the sum of excitation; every column
-    brought to sum 0 by a constant added to the magnitudes of one kind; spectral radius 1.  Then columns are taken, the
-    first n_post, or drawn with replacement where more are asked for.
-    """
-    n = len(sign)
-    row_sign = sign[:, None].to(torch.get_default_dtype())
-    matrix = torch.randn(n, n, generator=generator).abs() * row_sign
-    excites, inhibits = row_sign > 0, row_sign < 0
-    if inhibits.any() and excites.any():
-        matrix = torch.where(inhibits, matrix * (matrix[excites[:, 0]].sum() / -matrix[inhibits[:, 0]].sum()), matrix)
-        surplus = matrix.sum(0, keepdim=True)  # (1, n): what to take away from each column
-        matrix = matrix - torch.where(surplus > 0, inhibits / inhibits.sum(), excites / excites.sum()) * surplus
-    matrix = matrix / torch.linalg.eigvals(matrix).abs().max()
-    columns = torch.arange(n_post) if n_post <= n else torch.randint(n, (n_post,), generator=generator)
-    return matrix[:, columns]
-
-
-def _large_balanced(sign: Int[Tensor, " n"], pre: Int[Tensor, " k"], generator: torch.Generator) -> Float[Tensor, " k"]:
-    """Magnitudes with the law of a large `balanced_matrix`, drawn only where a synapse is.
-
-    A balanced random matrix has spectral radius sqrt(sum over sources of the variance of their entries), and
-    |N(0, 1)| has variance 1 - 2 / pi.
-    """
-    n_excitatory, n_inhibitory = int((sign > 0).sum()), int((sign < 0).sum())
-    scale = n_excitatory / n_inhibitory if n_excitatory and n_inhibitory else 1.0
-    radius = math.sqrt((1 - 2 / math.pi) * (n_excitatory + scale**2 * n_inhibitory))
-    if not n_excitatory or not n_inhibitory:
-        radius = len(sign) * math.sqrt(2 / math.pi)  # one sign: the mean's eigenvalue is the largest
-    factor = torch.where(sign[pre] < 0, scale, 1.0) / radius
-    return torch.randn(len(pre), generator=generator).abs() * factor

@@ -1,0 +1,38 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:
+	@echo "make demo    train store-recall with and without adaptive neurons, and draw what happened (minutes)"
+	@echo "make test    the test suite (minutes)"
+	@echo "make lint    style, types, import order"
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "lsnn needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# An interrupted demo goes on where it was.
+runs/demo/%/results.json: | .venv/ready
+	@if [ -e runs/demo/$*/config.json ]; then $(BIN)/lsnn resume runs/demo/$*; \
+		else $(BIN)/lsnn train $* --run runs/demo/$*; fi
+
+demo: runs/demo/store-recall/results.json runs/demo/store-recall-lif/results.json
+	@$(BIN)/lsnn report runs/demo/store-recall
+	@$(BIN)/lsnn report runs/demo/store-recall runs/demo/store-recall-lif --out runs/demo/report
+	@echo "Figures and results: runs/demo/store-recall/report and, side by side without adaptation, runs/demo/report"
+
+test: .venv/ready
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+.PHONY: help demo test test-slow lint

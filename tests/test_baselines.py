@@ -1,0 +1,68 @@
+"""The networks to compare with: the paper's sizes and starts, the interface of LSNN."""
+
+import math
+
+import pytest
+import torch
+
+from lsnn.baselines import Recurrent
+
+KINDS = ["lstm", "gru", "rnn"]
+
+
+def inputs(steps: int = 30, batch: int = 4, n_in: int = 3) -> torch.Tensor:
+    return torch.rand(steps, batch, n_in, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(("kind", "count"), [("lstm", 67_850), ("rnn", 17_930)])
+def test_parameter_counts_are_the_papers(kind, count):
+    net = Recurrent(kind, 1, 128, 10)
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == count
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_calls_equal_one(kind):
+    net, x = Recurrent(kind, 3, 8, 2), inputs()
+    whole, _ = net(x)
+    first, state = net(x[:11])
+    second, _ = net(x[11:], state)
+    assert whole.readout.shape == (30, 4, 2) and whole.rate is None
+    assert torch.allclose(whole.readout, torch.cat([first.readout, second.readout]), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_trainable_parameter_gets_a_gradient(kind):
+    net = Recurrent(kind, 3, 8, 2)
+    net(inputs())[0].readout.square().sum().backward()
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.norm() > 0, name
+
+
+def test_initial_weights_are_the_baseline_scripts():
+    """One Glorot matrix over input and hidden units, biases zero but the forget gate's, readout N(0, 1)."""
+    net = Recurrent("lstm", 1, 128, 10)
+    limit = math.sqrt(6 / (1 + 128 + 512))
+    assert 0.99 * limit < net.layer.weight_hh_l0.abs().max() <= limit
+    bias = (net.layer.bias_ih_l0 + net.layer.bias_hh_l0).view(4, 128)
+    assert bias.mean(1).tolist() == [0, 1, 0, 0]
+    assert net.readout.weight.std().item() == pytest.approx(1, abs=0.1)
+
+
+def test_seed_decides_the_start():
+    a, b, c = (Recurrent("gru", 2, 5, 2, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(a.layer.weight_hh_l0, b.layer.weight_hh_l0)
+    assert not torch.equal(a.layer.weight_hh_l0, c.layer.weight_hh_l0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Recurrent("mlp", 1, 2, 3), "unknown kind of network 'mlp'; known: lstm, gru, rnn"),
+        (lambda: Recurrent("rnn", 1, 0, 3), "n_hidden must be at least 1, got 0"),
+        (lambda: Recurrent("rnn", 1, 2, 3)(inputs()), r"inputs must have shape \(time, batch, 1\)"),
+    ],
+)
+def test_misuse_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,53 @@
+"""What the documentation says runs."""
+
+import re
+import sys
+from pathlib import Path
+
+import torch
+
+import lsnn
+from lsnn import experiments, tasks, training
+
+ROOT = Path(__file__).parents[1]
+
+
+def code_blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+def test_the_new_task_of_extending_md_trains(tmp_path, monkeypatch):
+    (block,) = code_blocks("docs/extending.md")
+    monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
+    monkeypatch.setattr(experiments, "TASKS", tasks.TASKS)
+    monkeypatch.setattr(experiments, "PRESETS", dict(experiments.PRESETS))
+    module = type(sys)("which_first")
+    monkeypatch.setitem(sys.modules, "which_first", module)
+    exec(compile(block, "extending.md", "exec"), vars(module))
+    training.start(tmp_path / "run", experiments.PRESETS["which-first"].experiment)
+    results = training.proceed(tmp_path / "run")
+    assert results["test"]["accuracy"] > 0.8
+    assert results["test"]["rate_hz"] > 1
+
+
+def test_the_python_of_the_readme_runs(capsys):
+    for block in code_blocks("README.md"):
+        torch.manual_seed(0)
+        exec(compile(block, "README.md", "exec"), {})
+    assert "synapses" in capsys.readouterr().out
+
+
+def test_every_function_that_equations_md_names_exists():
+    page = (ROOT / "docs/equations.md").read_text()
+    names = set(re.findall(r"\| `(lsnn\.[\w.]+)` \|", page))
+    assert len(names) > 8
+    for name in names:
+        found: object = lsnn
+        for part in name.split(".")[1:]:
+            __import__("importlib").import_module(f"lsnn.{part}") if not hasattr(found, part) else None
+            found = getattr(found, part)
+
+
+def test_version_is_the_changelogs_newest():
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert newest is not None and newest.group(1) == lsnn.__version__
