@@ -1,0 +1,75 @@
+"""What figures of training share: a quantity over iterations, and labelled lines to compare it with."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from lsnn.figures.style import BLACK, DASHES, SMALL, Array
+
+LINE_HEIGHT = 15.0
+"""points from one reference label to the next in a stack: their text and its background"""
+
+
+class Series(NamedTuple):
+    """One quantity over training."""
+
+    iteration: Array
+    value: Array
+
+
+class Reference(NamedTuple):
+    """A labelled horizontal line: chance level, a number of the paper."""
+
+    value: float
+    label: str
+
+
+def iteration_axis(ax: Axes) -> None:
+    """Training steps to the right, as whole numbers."""
+    ax.set_xlabel("iteration")
+    ax.set_xlim(left=0)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def start_at_zero(ax: Axes) -> None:
+    """From zero to just above the highest value."""
+    top = ax.dataLim.y1 if np.isfinite(ax.dataLim.y1) and ax.dataLim.y1 > 0 else 1.0
+    ax.set_ylim(0, 1.08 * top)
+
+
+def draw_references(ax: Axes, left: Sequence[Reference] = (), right: Sequence[Reference] = ()) -> None:
+    """Dashed horizontal lines, each labelled above it at one side; high ones are labelled above the data.
+
+    Where a label would cover the next line, the labels of both are stacked above both, in the order of the lines.
+    """
+    low, high = ax.get_ylim()
+    high = max([high, *(line.value for line in [*left, *right])])
+    points = 72 * ax.bbox.height / ax.figure.dpi  # of the axes, before the layout: nearly right
+    row = LINE_HEIGHT / points * (high - low)
+    sides = [*((line, 0.02, "left") for line in left), *((line, 0.98, "right") for line in right)]
+    stacks: list[list[tuple[Reference, float, str]]] = []
+    for line, x, align in sorted(sides):
+        ax.axhline(line.value, color=BLACK, linewidth=1, linestyle=DASHES, zorder=1)
+        if stacks and line.value < stacks[-1][-1][0].value + (len(stacks[-1]) + 0.5) * row:
+            stacks[-1].append((line, x, align))
+        else:
+            stacks.append([(line, x, align)])
+    for stack in stacks:
+        place = stack[-1][0].value + 0.6 * row
+        if place > 0.85 * high:
+            place = max(place, high)
+        for line, x, align in stack:
+            _label(ax, x, place, line.label, align)
+            place += row
+        high = max(high, place - 0.4 * row)
+    ax.set_ylim(low, high)
+
+
+def _label(ax: Axes, x: float, y: float, label: str, align: str) -> None:
+    patch = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}  # curves fade behind the letters
+    at = ax.get_yaxis_transform()
+    ax.text(x, y, label, ha=align, va="center", fontsize=SMALL, transform=at, bbox=patch)

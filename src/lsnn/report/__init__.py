@@ -1,0 +1,42 @@
+"""Report on runs: figures, and a page of numbers beside the paper's.
+
+run.py reads a run folder; learning.py, synapses.py and trial.py take from it what each figure shows; plates.py
+chooses the figures; page.py (one run) and comparison.py (several) write the page.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lsnn import figures, runs
+from lsnn.report.comparison import comparison_of
+from lsnn.report.page import page_of
+from lsnn.report.plates import plates_of
+from lsnn.report.run import read_run
+
+PAGE = "results.md"
+
+
+def write_report(folders: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """Write figures (PNG and PDF) and results.md for one run, or for several side by side.  Returns the files.
+
+    out: folder to write to; by default RUN/report for one run, ./report for several.
+    """
+    if not folders:
+        raise ValueError("there is nothing to report on; name at least one run folder")
+    found = [read_run(Path(folder)) for folder in folders]
+    out = out or (found[0].path / "report" if len(found) == 1 else Path("report"))
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; choose another folder for the report")
+    out.mkdir(parents=True, exist_ok=True)
+    if len(found) == 1:
+        plates = list(plates_of(found[0]))
+        page = page_of(found[0], plates)
+    else:
+        plates, page = comparison_of(found)
+    written = []
+    for plate in plates:
+        for suffix in ("png", "pdf"):
+            written.append(out / f"{plate.name}.{suffix}")
+            runs.write_bytes(written[-1], figures.render(plate.figure, suffix))
+    runs.write_bytes(out / PAGE, page.encode())
+    return [out / PAGE, *written]

@@ -1,0 +1,42 @@
+"""A run's settings, as one would type them."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lsnn import runs
+from lsnn.experiments import PRESETS, encode
+from lsnn.report.run import Run
+
+BOOKKEEPING = ("--seed", "--log-every", "--validate-every", "--checkpoint-every", "--network.backend")
+"""settings that do not set two runs apart"""
+
+
+def reproduce(run: Run) -> str:
+    """What the preset is, and the command that trains the same again."""
+    if run.preset not in PRESETS:
+        return f"No preset of this name is known; `{runs.CONFIG}` of the run has every setting."
+    summary = PRESETS[run.preset].summary
+    command = " ".join(["lsnn train", run.preset, f"--seed {run.experiment.seed}", *flags(run)])
+    return f"{summary[:1].upper()}{summary[1:]}.\n\n```sh\n{command}\n```"
+
+
+def flags(run: Run, bookkeeping: bool = True) -> list[str]:
+    """Settings that differ from the preset's, as the command line takes them; the seed left out."""
+    if run.preset not in PRESETS:
+        return []
+    changed = dict(_differences(encode(run.experiment), encode(PRESETS[run.preset].experiment), "--"))
+    left_out = ("--seed",) if bookkeeping else BOOKKEEPING
+    return [flag for name, flag in changed.items() if name not in left_out]
+
+
+def _differences(ours: Mapping[str, Any], usual: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in ours.items():
+        name = prefix + key.replace("_", "-")
+        if isinstance(value, dict) and isinstance(usual.get(key), dict):
+            yield from _differences(value, usual[key], f"{name}.")
+        elif value != usual.get(key) and isinstance(value, bool):
+            yield name, name if value else f"{prefix}no-{key.replace('_', '-')}"
+        elif value != usual.get(key):
+            values = value if isinstance(value, list) else [value]
+            yield name, " ".join([name, *(shlex.quote(str(item)) for item in values)])

@@ -1,0 +1,56 @@
+"""The page of one run: how far it got, the command to repeat it, its numbers and figures."""
+
+from collections.abc import Sequence
+
+from lsnn.experiments import PRESETS
+from lsnn.report.command import flags, reproduce
+from lsnn.report.cost import cost_of
+from lsnn.report.plates import Plate, gallery
+from lsnn.report.run import Run
+from lsnn.report.words import show, spell, table
+
+
+def page_of(run: Run, plates: Sequence[Plate]) -> str:
+    """The page in Markdown."""
+    title = run.preset or run.experiment.task.name
+    header = ("", "this run", "paper", "source of the paper's number")
+    parts = [f"# {title}, seed {run.experiment.seed}", _status(run), reproduce(run)]
+    parts += ["## Numbers", table(header, _numbers(run)), *gallery(plates)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _status(run: Run) -> str:
+    """How far the run got, and what keeps its numbers from being the paper's."""
+    planned, done, stop_at = run.experiment.iterations, run.iteration, run.experiment.stop_at
+    if run.results is None:
+        sentences = [f"**Not finished:** {done:,} of {planned:,} iterations are logged and nothing has been tested."]
+        sentences += [f"`lsnn resume {run.path}` goes on from the last checkpoint."]
+    elif run.results["iterations"] < planned and stop_at is not None:
+        goal = f"{spell(run.metric)} in training had reached {show(run.metric, stop_at)}"
+        done = run.results["iterations"]
+        sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations, as {goal}."]
+    else:
+        sentences = [f"Finished: {run.results['iterations']:,} iterations."]
+    if run.paper and flags(run, bookkeeping=False):
+        usual = PRESETS[run.preset or ""].experiment.iterations
+        sentences.append(
+            "**Settings differ from the paper's**, so its numbers below are for orientation only"
+            + (f" (the paper trains for {usual:,} iterations)." if planned != usual else ".")
+        )
+    return " ".join(sentences)
+
+
+def _numbers(run: Run) -> list[Sequence[str]]:
+    """Rows of the table: the headline first, then what it cost."""
+    metric = run.metric
+    ours = show(metric, run.tested) if run.tested is not None else "not tested yet"
+    paper = [(f"{show(metric, row.value)} ({row.label})", row.source) for row in run.paper] or [("", "")]
+    rows: list[Sequence[str]] = [(f"test {spell(metric)}", f"**{ours}**", *paper[0])]
+    rows += [("", "", *row) for row in paper[1:]]
+    validation = run.series("validation", metric)
+    if len(validation.value):
+        at = f"validation {spell(metric)} at iteration {validation.iteration[-1]:,}"
+        rows.append((at, show(metric, validation.value[-1]), "", ""))
+    if run.results and "loss" in run.results["test"]:
+        rows.append(("test loss", f"{run.results['test']['loss']:.4g}", "", ""))
+    return rows + [(name, value, "", "") for name, value in cost_of(run)]

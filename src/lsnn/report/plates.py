@@ -1,0 +1,62 @@
+"""The figures of one run, each with what to look for in it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from lsnn import figures
+from lsnn.experiments import Spiking
+from lsnn.figures import Figure
+from lsnn.report.learning import learning_of, rewired
+from lsnn.report.run import Run
+from lsnn.report.synapses import wired_of
+from lsnn.report.trial import trial_of
+from lsnn.synapses import BLOCKS
+
+
+class Plate(NamedTuple):
+    """A figure of the page."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+
+def plates_of(run: Run) -> Iterator[Plate]:
+    """The figures that a run has the data for."""
+    network = run.experiment.network
+    spiking = isinstance(network, Spiking)
+    if run.metrics:
+        mark = "the paper's numbers" if run.paper else "chance"
+        also = ", and whether firing rates settle near their target" if spiking else ""
+        caption = f"Look for the distance between the validation curve and {mark}{also}."
+        yield Plate("learning", figures.draw_learning(learning_of(run)), caption)
+    if run.example is not None:
+        caption = "One test example: look for how sure the answer is where it is read (shaded)."
+        if spiking and network.cells.n_adaptive:
+            caption = "One test example: look for thresholds that carry the past to where the answer is read (shaded)."
+        yield Plate("activity", figures.draw_trial(trial_of(run, run.example)), caption)
+    if spiking and run.network is not None:
+        yield from _of_network(run, network, run.network)
+
+
+def _of_network(run: Run, network: Spiking, saved: Mapping[str, Tensor]) -> Iterator[Plate]:
+    before, after = wired_of(run.initial, network) if run.initial else None, wired_of(saved, network)
+    when = f"after {run.network_iteration:,} iterations"
+    density = {block: run.series("train", "density", block) for block in BLOCKS}
+    caption = "Look for weights that grew or changed sign; no synapse has moved."
+    if run.experiment.rewires:
+        caption = "Look for sources and targets that gained or lost synapses, and for blocks that grew denser."
+    yield Plate("connectivity", figures.draw_connectivity(before, after, when, density, rewired(run)), caption)
+    caption = "Look for how far training (filled) has spread the weights beyond where they started (outline)."
+    yield Plate("synapses", figures.draw_synapses(before, after, network.cells.dt), caption)
+    if run.example is not None and "rates" in run.example:
+        figure = figures.draw_rates(run.example["rates"].numpy(), network.cells.n_regular, run.rate_target)
+        yield Plate("rates", figure, "Look for silent neurons, and for the few that fire far above the target.")
+
+
+def gallery(plates: Sequence[Plate]) -> list[str]:
+    """Paragraphs of the page that show its figures."""
+    shown = [f"![{plate.name}]({plate.name}.png)\n\n{plate.caption} [PDF]({plate.name}.pdf)" for plate in plates]
+    return ["## Figures", *shown] if shown else []

@@ -1,0 +1,88 @@
+"""Small made-up data for each figure."""
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lsnn import figures
+from lsnn.figures import Group, Learning, Reference, Series, Span, Trial, Window, Wired
+
+
+def series(*values: float, every: int = 10) -> Series:
+    return Series(every * np.arange(1, len(values) + 1), np.array(values, dtype=float))
+
+
+NOTHING = series()
+
+
+def learned(**changes) -> Learning:
+    curves = Learning(
+        label="accuracy (%)",
+        train=series(10, 40, 70),
+        validation=series(12, 45, 72),
+        test=Series(np.array([30]), np.array([71.0])),
+        test_label="test: 71.0 %",
+        train_loss=series(2.3, 1.5, 0.9),
+        validation_loss=series(2.2, 1.4, 0.8),
+        paper=[Reference(94.2, "mean 94.2 %"), Reference(94.7, "best 94.7 %")],
+        chance=Reference(10.0, "chance: 10 %"),
+        rates={"regular": series(20, 15, 12), "adaptive": series(15, 9, 8)},
+        rate_target=10.0,
+    )
+    return curves._replace(**changes)
+
+
+def trial(right: int = 7, answer: int = 4, n_out: int = 10, **changes) -> Trial:
+    generator = np.random.default_rng(0)
+    steps, n_regular, n_adaptive = 200, 12, 10
+    spikes = (generator.random((steps, n_regular + n_adaptive)) < 0.05).astype(np.uint8)
+    probability = generator.random((steps, n_out))
+    shown = Trial(
+        inputs=(generator.random((steps, 9)) < 0.1).astype(np.uint8),
+        groups=[Group("onset", range(0, 8, 2)), Group("offset", range(1, 8, 2)), Group("cue", [8])],
+        spikes=spikes,
+        thresholds=1 + spikes[:, n_regular:].cumsum(axis=0) / 10,
+        n_regular=n_regular,
+        probability=probability / probability.sum(axis=1, keepdims=True),
+        windows=[Window(180.0, 200.0, right, answer)],
+        spans=[Span(20.0, 40.0, "STORE 1")],
+        image=None,
+        dt=1.0,
+    )
+    return shown._replace(**changes)
+
+
+def wired(n_in: int = 6, n_regular: int = 5, n_adaptive: int = 4, n_out: int = 2, n_synapses: int = 120) -> Wired:
+    generator = np.random.default_rng(1)
+    n = n_regular + n_adaptive
+    pre = generator.integers(0, n_in + n, n_synapses)
+    post = np.where(pre < n_in, generator.integers(0, n, n_synapses), generator.integers(0, n + n_out, n_synapses))
+    delay = np.where(post < n, generator.integers(0, 4, n_synapses) + (pre >= n_in), 0)
+    return Wired(pre, post, delay, generator.normal(size=n_synapses), n_in, n_regular, n_adaptive, n_out)
+
+
+def one_synapse(pre: int, post: int, weight: float, **sizes: int) -> Wired:
+    network = wired(**sizes)
+    pre_, post_, delay_ = (np.array([index]) for index in (pre, post, 1))
+    return network._replace(pre=pre_, post=post_, delay=delay_, weight=np.array([weight]))
+
+
+DENSITY = {name: series(0.1, 0.12, 0.13) for name in ("input", "recurrent", "readout")}
+
+
+DRAWN: dict[str, Callable[[], Figure]] = {
+    "learning": lambda: figures.draw_learning(learned()),
+    "learning without rates": lambda: figures.draw_learning(learned(rates={}, test=NOTHING)),
+    "activity": lambda: figures.draw_trial(trial()),
+    "activity, two classes": lambda: figures.draw_trial(trial(right=1, answer=1, n_out=2)),
+    "activity, image": lambda: figures.draw_trial(trial(image=np.eye(28))),
+    "activity, classes in turn": lambda: figures.draw_trial(trial(windows=[Window(0, 9, 1, 1), Window(9, 20, 2, 2)])),
+    "activity, current": lambda: figures.draw_trial(trial(inputs=np.ones((200, 9)), spikes=None, thresholds=None)),
+    "connectivity": lambda: figures.draw_connectivity(wired(), wired(), "after 30 steps", DENSITY, series(9, 5, 4)),
+    "connectivity, fixed": lambda: figures.draw_connectivity(None, wired(), "after 30 steps", DENSITY, NOTHING),
+    "synapses": lambda: figures.draw_synapses(wired(), wired(), 1.0),
+    "rates": lambda: figures.draw_rates(np.linspace(0, 40, 22), 12, 10.0),
+    "compared learning": lambda: figures.compare_learning({"a": [series(1, 2, 3), series(2, 3)]}, "accuracy", None),
+    "compared test": lambda: figures.compare_test({"a": [90.0, 92.0]}, {"a": [Reference(94.2, "mean")]}, "accuracy"),
+}  # fmt: skip

@@ -1,0 +1,29 @@
+from pathlib import Path
+from typing import Any
+
+from lsnn.report import write_report
+from tests.report.folders import row_of, small, write_run
+
+
+def test_seeds_are_grouped_and_averaged_by_settings(tmp_path: Path) -> None:
+    def run(seed: int, name: str = "smnist-lstm", score: float | None = 0.5, **changes: Any) -> Path:
+        folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        return write_run(folder, small(name, seed=seed, **changes), name, iterations=20, score=score)
+
+    folders = [run(0, score=0.90), run(1, score=0.94), run(2, score=None), run(3, score=0.2, lr=0.1, log_every=5)]
+    files = write_report([*folders, run(0, "store-recall-rnn", 0.04), run(1, "store-recall-rnn", 0.06)], tmp_path / "o")
+    names = ["sequential-mnist-learning", "sequential-mnist-test", "store-recall-learning", "store-recall-test"]
+    assert [path.name for path in files] == ["results.md", *(f"{n}.{s}" for n in names for s in ("png", "pdf"))]
+    page = files[0].read_text()
+    paper = "79.8 % (mean over runs); 98.5 % (best run)"
+    assert row_of(page, "`smnist-lstm` ")[1:5] == ["2 of 3", "92.0 % ± 2.8 %", "94.0 %", paper]
+    assert row_of(page, "`smnist-lstm --lr 0.1`")[1:4] == ["1 of 1", "20.0 %", "20.0 %"]
+    assert row_of(page, "`store-recall-rnn`")[3] == "4.0 %"  # of errors the lowest is best
+    assert row_of(page, "run2 ")[2:5] == ["2", "20 of 36,000", "not finished"]
+
+
+def test_comparison_without_a_test_has_learning_curves_only(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / name, small("smnist-lstm"), iterations=20, score=None) for name in "ab"]
+    files = write_report(folders, tmp_path / "out")
+    assert [path.stem for path in files[1::2]] == ["sequential-mnist-learning"]
+    assert row_of(files[0].read_text(), "`smnist")[2:4] == ["none yet", "none yet"]

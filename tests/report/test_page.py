@@ -1,0 +1,49 @@
+from dataclasses import replace
+from pathlib import Path
+
+from lsnn.experiments import PRESETS
+from tests.report.folders import page_in, plates_in, row_of, small, write_run
+
+
+def test_numbers_stand_beside_the_papers(finished: Path) -> None:
+    page = page_in(finished)
+    assert row_of(page, "test accuracy")[1:3] == ["**93.1 %**", "94.2 % (mean over runs)"]
+    assert "94.7 % (best run)" in page and PRESETS["smnist"].paper[0].source in page
+    assert row_of(page, "wall time")[1] == "3 h 3 min"
+    assert row_of(page, "active synapses")[1] == "100"
+    assert row_of(page, "... input")[1] == "90 (12.0 % of its places)"
+    assert row_of(page, "trainable parameters")[1] == "8,185"
+    assert row_of(page, "mean firing rate")[1] == "12.5 Hz"
+    assert "a processor, 1 of 2 cores" in page
+    assert "Finished: 36,000 iterations." in page and "Settings differ" not in page
+
+
+def test_unfinished_run_says_so_and_shows_its_checkpoint(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", small("smnist"), iterations=40, score=None)
+    assert [plate.name for plate in plates_in(folder)] == ["learning", "connectivity", "synapses"]
+    page = page_in(folder)
+    assert "**Not finished:** 40 of 36,000 iterations" in page and f"lsnn resume {folder}" in page
+    assert row_of(page, "test accuracy")[1] == "**not tested yet**"
+    titles = {
+        ax.get_title(loc="left") for ax in next(p for p in plates_in(folder) if p.name == "connectivity").figure.axes
+    }
+    assert {"before training", "after 40 iterations"} <= titles
+
+
+def test_changed_settings_are_named_and_set_off_from_the_papers(tmp_path: Path) -> None:
+    page = page_in(write_run(tmp_path / "run", replace(PRESETS["smnist-rnn"].experiment, iterations=60), "smnist-rnn"))
+    assert "lsnn train smnist-rnn --seed 0 --iterations 60\n" in page
+    assert "**Settings differ from the paper's**" in page and "(the paper trains for 36,000 iterations)" in page
+
+
+def test_stopping_criterion_is_told_from_an_interruption(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", small("store-recall", stop_at=0.05), "store-recall", iterations=96, score=0.04)
+    page = page_in(folder)
+    assert "stopped after 96 of at most 200 iterations, as recall error in training had reached 5.0 %" in page
+    assert row_of(page, "test recall error")[1] == "**4.0 %**"
+
+
+def test_run_without_a_preset_points_to_its_config(tmp_path: Path) -> None:
+    page = page_in(write_run(tmp_path / "run", small("smnist-lstm", iterations=10), None))
+    assert "`config.json` of the run has every setting" in page
+    assert row_of(page, "test accuracy")[2] == ""
