@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from lsnn.ops import Activity
@@ -53,7 +53,7 @@ class Recurrent(nn.Module):
         self.readout.bias.normal_(0, readout_std, generator=generator)
 
     def forward(
-        self, inputs: Float[Tensor, "time batch n_in"], state: RecurrentState | None = None
+        self, inputs: Shaped[Tensor, "time batch n_in"], state: RecurrentState | None = None
     ) -> tuple[Activity, RecurrentState]:
         """Run over ``inputs`` from zero or from ``state``; returns the activity (readout only) and the state."""
         if inputs.ndim != 3 or inputs.shape[2] != self.n_in:

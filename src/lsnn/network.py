@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from lsnn import ops
@@ -167,7 +167,7 @@ class LSNN(nn.Module):
 
     def forward(
         self,
-        inputs: Float[Tensor, "time batch n_in"],
+        inputs: Shaped[Tensor, "time batch n_in"],
         state: State | None = None,
         *,
         record: Sequence[Record] = (),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lsnn import initial
 
 BLOCKS: tuple[str, ...] = ("input", "recurrent", "readout")
-Array = Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
+Array = Tensor | np.ndarray | Sequence[int | float] | Sequence[Sequence[int | float]]
 
 
 class Wiring(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
@@ -19,7 +19,7 @@ BACKENDS = {"reference": reference.run}
 
 
 def run(
-    inputs: Float[Tensor, "time batch n_in"],
+    inputs: Shaped[Tensor, "time batch n_in"],
     wiring: Wiring,
     constants: Constants,
     state: State,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lsnn.neuron import Cell, Constants, State, step
@@ -15,7 +15,7 @@ CROWDED = 100
 
 
 def run(
-    inputs: Float[Tensor, "time batch n_in"],
+    inputs: Shaped[Tensor, "time batch n_in"],
     wiring: Wiring,
     constants: Constants,
     state: State,
