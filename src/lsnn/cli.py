@@ -83,21 +83,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "THP_MEM_ALLOC_ENABLE", "1"
     )  # torch reads it late: memory in huge pages is much cheaper to get
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except SystemExit as exit:  # tyro's, after --help
+        return int(exit.code or 0)
+    except BrokenPipeError:  # a reader such as head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         return 130
     except UsageError as error:
         return _fail(error, 2)
-    except (ValueError, FloatingPointError, OSError) as error:
+    except OSError as error:
+        return _fail(f"{_reason(error)}; what was written before is kept, so put that right and try again", 1)
+    except (ValueError, FloatingPointError) as error:
         return _fail(error, 1)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
+            raise
+        return _fail("the machine has too little memory for this; lower --batch-size or the network's size", 1)
 
 
-def _fail(error: Exception, code: int) -> int:
-    message = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        message = f"{error.filename or 'writing'}: {error.strerror}; what was written before is kept"
-    print("lsnn: error: " + " ".join(message.split()), file=sys.stderr)
+def _fail(error: Exception | str, code: int) -> int:
+    print("lsnn: error: " + " ".join(str(error).split()), file=sys.stderr)
     return code
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.filename or 'output'}: {error.strerror or error}"
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -126,25 +140,24 @@ def _parse(options: type[Options], arguments: list[str], prog: str, **more: Any)
         if exit.code in (0, None):
             raise
         raise UsageError(f"{_unboxed(complaint.getvalue())}; {prog} --help lists all flags") from None
+    except ValueError as error:  # from a dataclass that checks its fields
+        raise UsageError(f"{error}; {prog} --help lists all flags") from None
 
 
 def _unboxed(box: str) -> str:
-    """The first section of tyro's error box, and what it suggests instead."""
-    sections = [[]]
-    for line in box.splitlines()[1:-1]:
-        text = line.strip("│ ")
-        if set(text) == {"─"}:
+    """The first section of tyro's error box, drawn in Unicode or ASCII, and what it suggests instead."""
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines()[1:]:  # the first line is a title
+        text = line.strip("│╭╮╰╯ ")
+        if len(text) > 3 and set(text) <= set("─-"):
             sections.append([])
         elif text:
             sections[-1].append(text)
-    flags = [
-        line.split()[0]
-        for section in sections[1:]
-        if section[:1] == ["Perhaps you meant:"]
-        for line in section[1:]
-        if line.startswith("--")
-    ]
-    return " ".join(sections[0]) + (f"; did you mean {' or '.join(flags[:3])}?" if flags else "")
+    complaint, *more = [section for section in sections if section]
+    suggestions = [line for section in more if section[0] == "Perhaps you meant:" for line in section]
+    flags = [line.split()[0].rstrip(",") for line in suggestions if line.startswith("--")]
+    offer = f"; did you mean {' or '.join(flags[:3])}?" if flags else ""
+    return " ".join(complaint).removeprefix("Error parsing ").rstrip(".") + offer
 
 
 def _list(arguments: list[str]) -> int:
@@ -204,12 +217,15 @@ def _proceed(run: Path) -> int:
     from lsnn import training
 
     experiment = training.load(run)
-    with Progress(run, experiment) as progress:
-        try:
+    try:
+        with Progress(run, experiment) as progress:
             results = training.proceed(run, progress)
-        except KeyboardInterrupt:
-            print(f"lsnn: stopped; go on with: lsnn resume {run}", file=sys.stderr)
-            raise
+    except KeyboardInterrupt:
+        print(f"lsnn: stopped; go on with: lsnn resume {run}", file=sys.stderr)
+        raise
+    except OSError as error:
+        remedy = f"nothing saved is lost, so put that right and go on with: lsnn resume {run}"
+        raise ValueError(f"{_reason(error)}; {remedy}") from None
     headline = experiment.task.headline.metric
     cost = f"{results['iterations']} iterations, {results['seconds']:.0f} s of training"
     print(f"{headline} on the test set: {results['test'][headline]:.4f}  ({cost})")

@@ -20,6 +20,9 @@ from lsnn.tasks import TASKS
 from lsnn.tasks.sequential_mnist import SequentialMnist
 from lsnn.tasks.store_recall import StoreRecall
 
+LARGEST = 1e6
+"""of any rate or factor: beyond it float32 overflows before a network could learn"""
+
 AnyTask = StoreRecall | SequentialMnist
 
 
@@ -111,7 +114,7 @@ class Experiment:
     """whether the regulariser adds up over neurons or averages"""
     carry_state: bool = False
     """start every batch from the state that the last one ended in, instead of from rest"""
-    validate_every: int = 400
+    validate_every: int = 100
     """iterations between two validations"""
     log_every: int = 10
     """iterations between two lines of metrics.jsonl"""
@@ -125,11 +128,11 @@ class Experiment:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("lr", "lr_decay"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) <= LARGEST:
+                raise ValueError(f"{name} must be positive and at most {LARGEST:g}, got {getattr(self, name)}")
         for name in ("l1", "temperature", "rate_cost", "rate_target"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) <= LARGEST:
+                raise ValueError(f"{name} must lie in [0, {LARGEST:g}], got {getattr(self, name)}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(
                 f"clip_norm must be positive, got {self.clip_norm}; leave it out to keep gradients as they are"
@@ -175,15 +178,12 @@ def encode(experiment: Experiment) -> dict[str, Any]:
     return data
 
 
-def decode(data: dict[str, Any]) -> Experiment:
+def decode(data: Any) -> Experiment:
     """The experiment that `encode` wrote.  Raises ValueError, naming the field, on anything else."""
-    try:
-        fields = dict(data)
-        task, network = dict(fields.pop("task")), dict(fields.pop("network"))
-        task_type = _lookup("task", TASKS, task.pop("name"))
-        network_type = _lookup("network", NETWORKS, network.pop("kind"))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"config is incomplete: no {error}; it was written by another version of lsnn") from None
+    fields = _object(data, "experiment")
+    task, network = (_object(fields.pop(name, None), name) for name in ("task", "network"))
+    task_type = _lookup("task", TASKS, task.pop("name", None))
+    network_type = _lookup("network", NETWORKS, network.pop("kind", None))
     rest = {f.name: f.type for f in dataclasses.fields(Experiment) if f.name not in ("task", "network")}
     values = {name: _convert(fields.pop(name), kind, name) for name, kind in rest.items() if name in fields}
     if fields or len(values) < len(rest):
@@ -199,8 +199,14 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _lookup(what: str, table: dict[str, Any], name: str) -> Any:
-    if name not in table:
+def _object(data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise ValueError(f"config: {where} is missing or no object; it was written by another version of lsnn")
+    return dict(data)
+
+
+def _lookup(what: str, table: dict[str, Any], name: Any) -> Any:
+    if not isinstance(name, str) or name not in table:
         raise ValueError(f"config names an unknown {what} {name!r}; known: {', '.join(table)}")
     return table[name]
 
@@ -297,11 +303,9 @@ _store_recall = Experiment(
     lr_decay_every=100,
     rewiring="off",
     rate_cost=0.01,
-    carry_state=True,
     validate_every=20,
     log_every=1,
     checkpoint_every=10,
-    stop_at=0.05,
 )
 _recall = (PaperRow("recall_error", 0.05, "stopping criterion, within 200 iterations", _TUTORIAL),)
 
@@ -315,13 +319,13 @@ def _with_cells(experiment: Experiment, cells: Cells) -> Experiment:
     return replace(experiment, network=replace(experiment.network, cells=cells))
 
 
-_store_recall_baseline = replace(_store_recall, carry_state=False, rate_cost=0.0, lr_decay=1.0)
+_store_recall_baseline = replace(_store_recall, lr_decay=1.0)
 
 PRESETS: dict[str, Preset] = {
     "store-recall": Preset("remember a bit for seconds: 10 regular, 10 adaptive neurons", _store_recall, _recall),
     "store-recall-lif": Preset(
         "the same without adaptive neurons: 20 regular ones",
-        replace(_with_cells(_store_recall, Cells(n_regular=20, n_adaptive=0, n_ref=3)), stop_at=None),
+        _with_cells(_store_recall, Cells(n_regular=20, n_adaptive=0, n_ref=3)),
     ),
     "store-recall-lstm": Preset("the same with an LSTM of 20 units", _with_cell(_store_recall_baseline, "lstm", 20)),
     "store-recall-gru": Preset("the same with a GRU of 20 units", _with_cell(_store_recall_baseline, "gru", 20)),
@@ -359,6 +363,6 @@ def preset(name: str) -> Preset:
     """Look a preset up.  Raises ValueError with the nearest names."""
     if name in PRESETS:
         return PRESETS[name]
-    near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), PRESETS, n=3, cutoff=0.5)
     offer = f"did you mean {' or '.join(near)}?" if near else "lsnn list shows them all"
     raise ValueError(f"there is no preset {name!r}; {offer}")

@@ -6,7 +6,7 @@
     initial.safetensors   network before training
     weights.safetensors   network after training
     example.safetensors   what the trained network did on one test example
-    results.json          test result and cost; its presence says that the run is finished
+    results.json          test result and cost; written last, so its presence says that the run is finished
 
 Files are replaced whole or not at all, so a run may be killed at any moment.  Nothing in a run folder is executed:
 JSON is parsed, checkpoints load with weights_only, weights are safetensors.
@@ -16,6 +16,8 @@ import io
 import json
 import os
 import pickle
+import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,8 @@ FORMAT = 1
 
 CONFIG, METRICS, CHECKPOINT = "config.json", "metrics.jsonl", "checkpoint.pt"
 INITIAL, WEIGHTS, EXAMPLE, RESULTS = "initial.safetensors", "weights.safetensors", "example.safetensors", "results.json"
+FINISHED = (INITIAL, WEIGHTS, EXAMPLE, RESULTS)
+"""files that a finished run has all of"""
 
 
 def create(run: Path, config: dict[str, Any]) -> None:
@@ -68,9 +72,14 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError:
+    except OSError as error:
         part.unlink(missing_ok=True)
-        raise
+        raise _naming(error, path) from None
+
+
+def _naming(error: OSError, path: Path) -> OSError:
+    """The same error with the file's name, which a full disk does not tell."""
+    return OSError(error.errno, error.strerror, str(path))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -90,13 +99,17 @@ def write_checkpoint(run: Path, checkpoint: dict[str, Any]) -> None:
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:
     """Add one line."""
-    with open(run / METRICS, "a") as file:
-        file.write(json.dumps(record) + "\n")
+    try:
+        with open(run / METRICS, "a") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise _naming(error, run / METRICS) from None
 
 
 def rewind_metrics(run: Path, iteration: int) -> None:
-    """Drop what was logged after the given iteration, so that a resumed run does not log it twice."""
-    kept = [record for record in read_metrics(run) if record["iteration"] <= iteration]
+    """Drop what was logged after the given iteration, and the test, so that a resumed run does not log it twice."""
+    records = read_metrics(run)
+    kept = [record for record in records if record["iteration"] <= iteration and record["event"] != "test"]
     write_bytes(run / METRICS, "".join(json.dumps(record) + "\n" for record in kept).encode())
 
 
@@ -108,20 +121,34 @@ def _existing(path: Path) -> Path:
     if not folder.is_dir():
         raise ValueError(f"there is no run folder {folder}; lsnn train writes one")
     if not path.is_file():
-        reason = (
-            "it is not a run folder" if path.name == CONFIG else "the run has not got that far, or the file was lost"
+        if path.name == CONFIG:
+            raise ValueError(f"{folder} has no {CONFIG}: it is not a run folder; name one that lsnn train wrote")
+        raise ValueError(
+            f"{folder} has no {path.name}: the run has not got that far, or the file was lost; "
+            f"go on with: lsnn resume {folder}"
         )
-        raise ValueError(f"{folder} has no {path.name}: {reason}")
     return path
 
 
+def _damaged(path: Path, reason: str) -> ValueError:
+    remedy = "restore it from a copy"
+    if path.name != CONFIG:
+        remedy += f", or delete it, and lsnn resume {path.parent} makes it anew"
+    return ValueError(f"{path} is damaged: {reason}; {remedy}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
 def read_json(path: Path) -> dict[str, Any]:
+    content = _existing(path).read_bytes()
     try:
-        value = json.loads(_existing(path).read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}; restore it from a copy") from None
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, _first_line(error)) from None
     if not isinstance(value, dict):
-        raise ValueError(f"{path} is damaged: it holds no object; restore it from a copy")
+        raise _damaged(path, "it holds no object")
     return value
 
 
@@ -136,6 +163,15 @@ def read_config(run: Path) -> dict[str, Any]:
     return config
 
 
+def read_results(run: Path) -> dict[str, Any]:
+    """The content of results.json."""
+    results = read_json(run / RESULTS)
+    missing = [name for name in ("iterations", "seconds", "test") if name not in results]
+    if missing:
+        raise _damaged(run / RESULTS, f"it lacks {', '.join(missing)}")
+    return results
+
+
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """All records so far; a last line cut short by a kill is left out."""
     path = run / METRICS
@@ -143,34 +179,46 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
         return []
     records = []
     for number, line in enumerate(path.read_text(errors="replace").splitlines(keepends=True), 1):
-        try:
-            record = json.loads(line)
-            record["iteration"], record["event"]
-        except (json.JSONDecodeError, TypeError, KeyError):
-            if not line.endswith("\n"):
-                break
-            raise ValueError(f"{path} line {number} is damaged; delete that line") from None
-        records.append(record)
+        record = _record(line)
+        if record is not None:
+            records.append(record)
+        elif line.endswith("\n"):
+            raise ValueError(f"{path} line {number} is damaged; delete that line")
     return records
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    sound = isinstance(record, dict) and isinstance(record.get("iteration"), int) and "event" in record
+    return record if sound else None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read safetensors."""
+    content = _existing(path).read_bytes()
     try:
-        return safetensors.torch.load(_existing(path).read_bytes())
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}; lsnn resume {path.parent} writes it anew") from None
+        return safetensors.torch.load(content)
+    except Exception as error:  # whatever a stranger's bytes provoke
+        raise _damaged(path, _first_line(error)) from None
 
 
 def read_checkpoint(run: Path) -> dict[str, Any]:
     """Read the checkpoint as data only."""
-    path = _existing(run / CHECKPOINT)
+    path = run / CHECKPOINT
+    file = io.BytesIO(_existing(path).read_bytes())
     try:
-        checkpoint = torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
+        with warnings.catch_warnings(), zipfile.ZipFile(file) as archive:
+            warnings.simplefilter("ignore")  # torch's remarks on a file that is refused anyway
+            if archive.testzip() is not None:  # torch.load does not compare checksums
+                raise ValueError("its checksum is wrong")
+            file.seek(0)
+            checkpoint = torch.load(file, weights_only=True)
         checkpoint["iteration"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{path} is damaged or no checkpoint ({reason[:120]}); restore it from a copy, or train anew"
-        ) from None
+    except pickle.UnpicklingError:  # torch's own message tells how to run the code in it
+        raise _damaged(path, "it holds something else than data") from None
+    except Exception as error:  # whatever a stranger's bytes provoke
+        raise _damaged(path, _first_line(error)) from None
     return checkpoint

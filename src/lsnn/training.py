@@ -1,4 +1,10 @@
-"""One training loop for every experiment: build, step, log, checkpoint, resume, evaluate."""
+"""One training loop for every experiment: build, step, log, checkpoint, resume, evaluate.
+
+A record of metrics.jsonl has an event, "train", "validation" or "test", its iteration, the loss, the task's metrics,
+and rate_hz where the network spikes.  A training step's also has seconds (of training so far), lr, and where the
+network spikes: rate_regular_hz and rate_adaptive_hz if it has both kinds, active and density by block, and, if it is
+rewired, how many synapses died and were regrown (regrown) since the record before.
+"""
 
 import math
 import os
@@ -28,6 +34,12 @@ from lsnn.tasks import Split
 
 STOP_WINDOW = 20
 """training steps over which the stopping criterion averages (authors' store-recall tutorial)"""
+
+MAX_THREADS = 1024
+"""a limit that keeps a mistyped number from taking the machine down"""
+
+UNDECISIVE = ("iterations", "stop_at", "validate_every", "log_every", "checkpoint_every")
+"""settings that no training step depends on"""
 
 Report = Callable[[dict[str, Any]], None]
 """told of every record of metrics.jsonl, and of every step"""
@@ -74,7 +86,7 @@ class Trainer:
             raise FloatingPointError(f"the loss is {loss.item()} at iteration {self.iteration + 1}")
         self.optimizer.zero_grad()
         loss.backward()
-        self._check_gradient()
+        self._check_and_clip_gradient()
         self.optimizer.step()
         self.scheduler.step()
         if experiment.carry_state:
@@ -89,18 +101,15 @@ class Trainer:
         rates = {} if activity.rate is None else _rates(self.network, activity.rate.detach().mean(0))
         return {"loss": data_loss.item(), **metrics, **rates}
 
-    def _check_gradient(self) -> None:
-        limit = self.experiment.clip_norm
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if limit is None else limit)
+    def _check_and_clip_gradient(self) -> None:
+        gradients = {name: p.grad for name, p in self.network.named_parameters() if p.grad is not None}
+        norm = nn.utils.get_total_norm(gradients.values())
         if not torch.isfinite(norm):
-            bad = [
-                name
-                for name, p in self.network.named_parameters()
-                if p.grad is not None and not p.grad.isfinite().all()
-            ]
-            raise FloatingPointError(
-                f"the gradient of {', '.join(bad)} is not finite at iteration {self.iteration + 1}"
-            )
+            bad = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+            which = f"the gradient of {', '.join(bad)}" if bad else "the norm of the gradient"
+            raise FloatingPointError(f"{which} is not finite at iteration {self.iteration + 1}")
+        if self.experiment.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.network.parameters(), self.experiment.clip_norm, norm)
 
     def good_enough(self) -> bool:
         """Whether the stopping criterion holds."""
@@ -117,6 +126,7 @@ class Trainer:
         return {
             "iteration": self.iteration,
             "seconds": self.seconds,
+            "settings": _decisive(self.experiment),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -125,7 +135,11 @@ class Trainer:
         }
 
     def load_state_dict(self, checkpoint: dict[str, Any]) -> None:
-        self.network.load_state_dict(checkpoint["network"])
+        then, now = checkpoint["settings"], _decisive(self.experiment)
+        changed = [name for name in now if then.get(name) != now[name]]
+        if changed:
+            raise ValueError(f"it was made with another {' and '.join(changed)}")
+        _load_network(self.network, checkpoint["network"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.scheduler.load_state_dict(checkpoint["scheduler"])
         carried = checkpoint["carried"]
@@ -134,25 +148,63 @@ class Trainer:
         self.recent.extend(checkpoint["recent"])
 
 
+def _decisive(experiment: Experiment) -> dict[str, Any]:
+    """The settings that training steps follow from; the others may be edited in the config of an unfinished run."""
+    settings = experiments.encode(experiment)
+    task = {**settings["task"], "data": None}
+    return {name: value for name, value in settings.items() if name not in UNDECISIVE} | {"task": task}
+
+
+def _load_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load a network's state.  Kernels trust their indices, so synapses that lead out of the network are refused."""
+    network.load_state_dict(tensors)
+    if not isinstance(network, LSNN):
+        return
+    synapses = network.synapses
+    pre, post, delay = synapses.pre, synapses.post, synapses.delay
+    inner, first = post < synapses.n, (pre >= synapses.n_in).long()
+    shortest = torch.where(inner, first, 0)
+    longest = torch.where(inner, first + synapses.max_delay - 1, 0)
+    sound = (0 <= pre) & (pre < synapses.n_in + synapses.n) & (0 <= post) & (post < synapses.n + synapses.n_out)
+    sound &= (shortest <= delay) & (delay <= longest) & (inner | (first > 0))
+    if not sound.all():
+        raise ValueError(f"{int((~sound).sum())} synapses lead out of the network")
+
+
 def start(run: Path, experiment: Experiment, *, preset: str | None = None, threads: int | None = None) -> None:
     """Make the run folder of an experiment.  `proceed` then trains it."""
-    Trainer.start(experiment)  # an experiment that cannot be built leaves no folder behind
+    threads = _checked_threads(torch.get_num_threads() if threads is None else threads)
+    _try_out(experiment)
     config = {
         "lsnn": lsnn.__version__,
         "preset": preset,
-        "threads": threads or torch.get_num_threads(),  # sums are split by thread: part of what a resumed run repeats
+        "threads": threads,  # sums are split by thread: part of what a resumed run repeats
         "experiment": experiments.encode(experiment),
     }
     runs.create(run, config)
+
+
+def _try_out(experiment: Experiment) -> None:
+    """Build network, optimizer and a batch, so that an experiment that cannot be trained leaves no folder behind."""
+    try:
+        Trainer.start(experiment)
+        experiment.task.batch("train", experiment.batch_size, generator_for(experiment.seed, "batch", 0))
+    except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # sizes that no memory or integer holds
+        reason = (str(error).strip().splitlines() or ["out of memory"])[0][:200]
+        raise ValueError(f"the experiment cannot be set up ({reason}); if it is too large, lower its sizes") from error
+
+
+def _checked_threads(threads: Any, where: str = "") -> int:
+    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f"{where}threads must lie in 1 ... {MAX_THREADS}, got {threads!r}; one per core is enough")
+    return threads
 
 
 def load(run: Path) -> Experiment:
     """The experiment of a run folder."""
     config = runs.read_config(run)
     try:
-        return experiments.decode(config["experiment"])
-    except KeyError as error:
-        raise ValueError(f"{run / runs.CONFIG} has no {error}; it was edited or written by another version") from None
+        return experiments.decode(config.get("experiment"))
     except ValueError as error:
         raise ValueError(f"{run / runs.CONFIG}: {error}") from None
 
@@ -163,36 +215,41 @@ def proceed(run: Path, report: Report = lambda record: None) -> dict[str, Any]:
     Killed at any moment and called again, it ends with the weights it would have ended with, bit for bit.
     """
     experiment = load(run)
-    with runs.locked(run), _threads(runs.read_config(run)["threads"]):
-        if (run / runs.RESULTS).exists():
-            return runs.read_json(run / runs.RESULTS)
+    threads = _checked_threads(runs.read_config(run).get("threads"), f"{run / runs.CONFIG}: ")
+    with runs.locked(run), _threads(threads):
+        if all((run / name).exists() for name in runs.FINISHED):
+            return runs.read_results(run)
         trainer = Trainer.start(experiment)
+        if not (run / runs.INITIAL).exists():
+            runs.write_tensors(run / runs.INITIAL, trainer.network.state_dict())
         if (run / runs.CHECKPOINT).exists():
             _restore(trainer, run)
-        else:
-            runs.write_tensors(run / runs.INITIAL, trainer.network.state_dict())
         runs.rewind_metrics(run, trainer.iteration)
         try:
             _train(trainer, run, report)
+            return _finish(trainer, run, report)
         except FloatingPointError as error:
             saved = (run / runs.CHECKPOINT).exists()
-            kept = (
-                f"the checkpoint of iteration {runs.read_checkpoint(run)['iteration']} is kept"
-                if saved
-                else "no checkpoint yet"
-            )
-            raise FloatingPointError(f"{error}; {kept}; try a lower --lr or a --clip-norm") from None
-        return _finish(trainer, run, report)
+            iteration = runs.read_checkpoint(run)["iteration"] if saved else None
+            kept = f"the checkpoint of iteration {iteration} is kept" if saved else "there is no checkpoint yet"
+            raise FloatingPointError(f"{error}; {kept}; train anew with a lower --lr or a --clip-norm") from None
 
 
 def _restore(trainer: Trainer, run: Path) -> None:
     checkpoint = runs.read_checkpoint(run)
-    try:
+    with _fitting(run, runs.CHECKPOINT):
         trainer.load_state_dict(checkpoint)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+
+
+@contextmanager
+def _fitting(run: Path, name: str) -> Iterator[None]:
+    """Put what goes wrong while a file is loaded into a sentence."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ValueError(
-            f"{run / runs.CHECKPOINT} does not fit {run / runs.CONFIG} ({reason}); restore both from a copy"
+            f"{run / name} does not fit {run / runs.CONFIG} ({reason}); restore both from a copy"
         ) from None
 
 
@@ -215,12 +272,11 @@ def _train(trainer: Trainer, run: Path, report: Report) -> None:
 
 
 def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
-    """Test once, and write what later commands need.  Repeating it does no harm."""
+    """Test once, and write what later commands need; killed here, a resumed run does all of it again."""
     network, experiment = trainer.network, trainer.experiment
     runs.write_tensors(run / runs.WEIGHTS, network.state_dict())
     runs.write_tensors(run / runs.EXAMPLE, example(network, experiment))
     validation, tested = score(network, experiment, "validation"), score(network, experiment, "test")
-    runs.rewind_metrics(run, trainer.iteration)
     _log(run, report, {"event": "test", "iteration": trainer.iteration, **tested})
     results: dict[str, Any] = {
         "iterations": trainer.iteration,
@@ -239,24 +295,23 @@ def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
 def restore_network(run: Path) -> tuple[Experiment, nn.Module, int]:
     """The network of a run, finished or at its last checkpoint, with its iteration."""
     trainer = Trainer.start(load(run))
-    _restore(trainer, run)
-    if (run / runs.WEIGHTS).exists():
-        weights = runs.read_tensors(run / runs.WEIGHTS)
-        try:
-            trainer.network.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(
-                f"{run / runs.WEIGHTS} does not fit {run / runs.CONFIG} ({reason}); restore it from a copy"
-            ) from None
-    return trainer.experiment, trainer.network, trainer.iteration
+    if not (run / runs.RESULTS).exists():
+        _restore(trainer, run)
+        return trainer.experiment, trainer.network, trainer.iteration
+    weights = runs.read_tensors(run / runs.WEIGHTS)
+    with _fitting(run, runs.WEIGHTS):
+        _load_network(trainer.network, weights)
+    return trainer.experiment, trainer.network, runs.read_results(run)["iterations"]
 
 
 def score(network: nn.Module, experiment: Experiment, split: Split) -> dict[str, float]:
-    """Mean loss, metrics and firing rate over a whole split."""
+    """Mean loss, metrics and firing rate over a whole split.  FloatingPointError where the loss is not finite."""
     network.eval()
     noise = _noise_source(network, experiment, 0, "evaluation")
-    return evaluate(network, experiment.task, split, experiment.batch_size, **noise)
+    scores = evaluate(network, experiment.task, split, experiment.batch_size, **noise)
+    if not math.isfinite(scores["loss"]):
+        raise FloatingPointError(f"the loss on the {split} set is {scores['loss']}")
+    return scores
 
 
 @torch.no_grad()
@@ -281,7 +336,8 @@ def example(network: nn.Module, experiment: Experiment) -> dict[str, Tensor]:
 
 def n_parameters(network: nn.Module) -> int:
     """Numbers that training may change, dormant synapses left out."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    n = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return n - int((~network.synapses.active()).sum()) if isinstance(network, LSNN) else n
 
 
 def machine() -> dict[str, Any]:

@@ -1,0 +1,217 @@
+"""Experiments: the same values as dataclass, flags and config.json, and networks of the paper's sizes."""
+
+import copy
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsnn import Cells
+from lsnn.deep_r import DeepR, SoftDeepR
+from lsnn.experiments import PRESETS, Experiment, decode, encode, preset
+from lsnn.tasks import SequentialMnist
+from lsnn.training import n_parameters
+from tests.helpers import TINY, VARIANTS, error
+
+
+def through_json(experiment: Experiment) -> Experiment:
+    return decode(json.loads(json.dumps(encode(experiment))))
+
+
+# ---- to and from JSON ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_survives_json(name: str):
+    experiment = PRESETS[name].experiment
+    assert through_json(experiment) == experiment
+
+
+@pytest.mark.parametrize("experiment", VARIANTS.values(), ids=VARIANTS)
+def test_experiment_survives_json(experiment: Experiment):
+    assert through_json(experiment) == experiment
+
+
+def test_paths_tuples_and_none_survive_json():
+    cells = Cells(2, 1, tau_m=(10.0, 20.0, 30.0), tau_a_range=(100.0, 1000.0), trainable=("beta",))
+    experiment = replace(
+        TINY, task=SequentialMnist(data=Path("a folder")), network=replace(TINY.network, cells=cells), clip_norm=None
+    )
+    read = through_json(experiment)
+    assert read == experiment and isinstance(read.task.data, Path) and isinstance(read.network.cells.tau_m, tuple)
+
+
+def test_whole_numbers_of_a_hand_edited_config_count_as_floats():
+    config = encode(TINY) | {"lr": 1}
+    assert decode(config).lr == 1.0 and isinstance(decode(config).lr, float)
+
+
+CONFIG = json.loads(json.dumps(encode(TINY)))
+
+
+def changed(place: str, value: Any = None, *, remove: bool = False) -> Any:
+    """TINY's config with one thing changed or removed; place: names with dots between them."""
+    config = copy.deepcopy(CONFIG)
+    *outer, last = place.split(".")
+    section = config
+    for name in outer:
+        section = section[name]
+    if remove:
+        del section[last]
+    else:
+        section[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("place", "where", "field"),
+    [
+        ("lr", "experiment", "lr"),
+        ("task.n_slots", "task", "n_slots"),
+        ("network.gain", "network", "gain"),
+        ("network.cells.beta", "network.cells", "beta"),
+    ],
+)
+def test_missing_and_unknown_fields_are_named(place: str, where: str, field: str):
+    by = "it was written by another version of lsnn"
+    missing, unknown = changed(place, remove=True), changed(f"{place}_2", 1)
+    assert error(decode, missing) == f"config: {where} has fields missing ['{field}']; {by}"
+    assert error(decode, unknown) == f"config: {where} has fields unknown ['{field}_2']; {by}"
+
+
+@pytest.mark.parametrize("place", ["task", "network"])
+@pytest.mark.parametrize("value", [None, 7, "text", [], [1, 2]])
+def test_missing_sections_are_named(place: str, value: object):
+    expected = f"config: {place} is missing or no object; it was written by another version of lsnn"
+    assert error(decode, changed(place, value)) == expected
+    assert error(decode, changed(place, remove=True)) == expected
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [1, 2]])
+def test_config_that_is_no_object_is_refused(value: object):
+    assert error(decode, value).startswith("config: experiment is missing or no object; ")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("lr", "fast", "config: lr: Expected `float`, got `str`; "),
+        ("iterations", 1.5, "config: iterations: Expected `int`, got `float`; "),
+        ("carry_state", 1, "config: carry_state: Expected `bool`, got `int`; "),
+        ("optimizer", "lion", "config: optimizer: Invalid enum value 'lion'; "),
+        ("task.n_in", "8", "config: task: Expected `int`, got `str` - at `$.n_in`; "),
+        ("task.n_in", 7, "config: task: n_in must be a multiple of 4, got 7"),
+        ("network.cells", [], "config: network: Expected `object`, got `array` - at `$.cells`; "),
+        ("network.cells.v_th", -1, "config: network: v_th must be positive, got -1.0"),
+        ("task.name", "chess", "config names an unknown task 'chess'; known: store-recall, sequential-mnist"),
+        ("task.name", [1], r"config names an unknown task [1]; known: "),
+        ("network.kind", None, "config names an unknown network None; known: lsnn, recurrent"),
+        ("lr", -1, "lr must be positive and at most 1e+06, got -1.0"),
+    ],
+)
+def test_wrong_values_are_named(place: str, value: object, message: str):
+    assert error(decode, changed(place, value)).startswith(message)
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        *((name, (0, -1)) for name in ("iterations", "batch_size", "lr_decay_every")),
+        *((name, (0, -1)) for name in ("validate_every", "log_every", "checkpoint_every")),
+        *((name, (0.0, -1.0, float("nan"), float("inf"))) for name in ("lr", "lr_decay")),
+        *((name, (-1.0, float("nan"), float("inf"))) for name in ("l1", "temperature", "rate_cost", "rate_target")),
+        ("clip_norm", (0.0, -1.0, float("nan"))),
+    ],
+)
+def test_impossible_values_are_refused(field: str, values: tuple[float, ...]):
+    for value in values:
+        assert re.match(f"{field} must .*got {re.escape(str(value))}", error(replace, TINY, **{field: value}))
+
+
+def test_rewiring_without_signs_is_refused_with_both_remedies():
+    experiment = replace(TINY, network=replace(TINY.network, excitatory=None))
+    message = error(experiment.build_optimizer, experiment.build())
+    assert message == "rewiring needs signed synapses: set --network.excitatory 0.75, or --rewiring off"
+
+
+# ---- presets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_builds(name: str):
+    experiment = PRESETS[name].experiment
+    network = experiment.build()
+    optimizer = experiment.build_optimizer(network)
+    assert (network.n_in, network.n_out) == (experiment.task.n_in, experiment.task.n_out)
+    trained = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    assert trained == {parameter for parameter in network.parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_paper_rows_are_of_the_task_s_metric_and_say_where_they_are_from(name: str):
+    chosen = PRESETS[name]
+    for row in chosen.paper:
+        assert row.metric == chosen.experiment.task.headline.metric and 0 < row.value < 1 and row.source
+
+
+@pytest.mark.parametrize(("rewiring", "kind"), [("deep-r", DeepR), ("soft-deep-r", SoftDeepR)])
+def test_rewiring_wraps_the_optimizer(rewiring: str, kind: type):
+    experiment = replace(TINY, rewiring=rewiring, temperature=1e-3)
+    assert type(experiment.build_optimizer(experiment.build())) is kind
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("smnst", "smnist"),
+        ("store-recal", "store-recall"),
+        ("SMNIST-LSTM", "smnist-lstm"),
+        ("smnist_lif", "smnist-lif"),
+    ],
+)
+def test_unknown_preset_offers_the_nearest_names(name: str, near: str):
+    assert error(preset, name).startswith(f"there is no preset {name!r}; did you mean {near}")
+
+
+def test_name_unlike_any_preset_points_to_the_list():
+    assert error(preset, "qqq") == "there is no preset 'qqq'; lsnn list shows them all"
+
+
+# ---- the paper's counts ----------------------------------------------------------------------------------------------
+
+
+def test_smnist_has_the_paper_s_budget():
+    network = preset("smnist").experiment.build()
+    assert len(network.synapses) == 8185 == int(0.12 * 68_210)
+    assert sum(network.synapses.counts().values()) == 8185
+    assert (network.n_in, network.cells.n, network.n_out) == (80, 220, 10)
+
+
+def test_dense_smnist_has_every_synapse_but_the_diagonal():
+    network = preset("smnist-dense").experiment.build()
+    assert sum(network.synapses.counts().values()) == 68_210 - 220 - 10  # the paper counts autapses and biases
+    assert n_parameters(network) == 68_210 - 220
+
+
+@pytest.mark.parametrize(("name", "count"), [("smnist-lstm", 67_850), ("smnist-rnn", 17_930)])
+def test_baselines_have_the_paper_s_number_of_parameters(name: str, count: int):
+    assert n_parameters(preset(name).experiment.build()) == count
+
+
+def test_smnist_has_the_paper_s_length_in_both_speeds():
+    assert preset("smnist").experiment.task.n_steps == 840
+    assert preset("smnist-2ms").experiment.task.n_steps == 1680
+
+
+def test_dormant_synapses_are_no_parameters():
+    experiment = replace(TINY, rewiring="soft-deep-r", temperature=1e-3)
+    network = experiment.build()
+    experiment.build_optimizer(network)  # lets all but the wanted share fall dormant
+    slots = len(network.synapses)
+    assert n_parameters(network) == int(0.3 * slots) + network.n_out < slots
