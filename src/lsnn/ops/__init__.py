@@ -1,5 +1,6 @@
 """THE kernel function: a network of spiking cells over a stretch of time.  Implementations stand beside each other."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,14 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
-from lsnn.ops import reference
+from lsnn.ops import compiled, reference
 from lsnn.ops.activity import Activity as Activity
 from lsnn.ops.activity import Record as Record
 from lsnn.synapses import Wiring
 
-Backend = Literal["auto", "reference"]
-BACKENDS = {"reference": reference.run}
-"""implementations by name, the preferred one for "auto" last"""
+Backend = Literal["auto", "reference", "compiled"]
+BACKENDS = {"reference": reference.run, "compiled": compiled.run}
+
+_fallbacks_said: set[str] = set()
 
 
 def run(
@@ -36,7 +38,8 @@ def run(
     inputs: spikes (any integer or boolean dtype) or real values, which enter as currents.
     noise: standard normal, scaled by constants.noise_std.
     record: traces to keep beside the readout and the rates.
-    backend: "auto" takes the fastest that can do the job; a name takes that one or raises.
+    backend: "auto" takes the compiled kernel where it can do the job, else the reference; a name takes that one or
+        raises.
 
     Returns the activity and the state after the last step.  Running T steps equals running them in two calls with
     the state handed over, bit for bit.  Differentiable in weights, constants, real-valued inputs, noise and state.
@@ -57,8 +60,17 @@ def run(
         raise ValueError(f"cannot record {sorted(unknown)}; known: spikes, voltages, thresholds")
     if backend != "auto" and backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
-    kernel = BACKENDS[backend] if backend != "auto" else list(BACKENDS.values())[-1]
-    return kernel(inputs, wiring, constants, state, noise, record)
+    if backend == "auto":
+        reason = compiled.unsupported(inputs, wiring, constants, state, noise)
+        backend = "reference" if reason else "compiled"
+        if reason and reason not in _fallbacks_said:
+            _fallbacks_said.add(reason)
+            warnings.warn(
+                f"the compiled kernel cannot run this: {reason}; using the reference, which backend='reference' does "
+                "without this message",
+                stacklevel=2,
+            )
+    return BACKENDS[backend](inputs, wiring, constants, state, noise, record)
 
 
 def initial_state(wiring: Wiring, batch: int) -> State:
