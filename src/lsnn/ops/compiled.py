@@ -5,6 +5,7 @@ out the blocks.  Sums over blocks are taken in a fixed order, so results do not 
 """
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -72,8 +73,8 @@ def run(
 
 
 def lanes_for(batch: int) -> int:
-    """Samples per block."""
-    return 8 if batch <= 8 else 16 if batch <= 16 else 32
+    """Samples per block: wide blocks cost less per sample, several can run at the same time."""
+    return 8 if batch <= 16 else 16 if batch <= 64 else 32
 
 
 # ---- synapses in the kernel's order ------------------------------------------------------------------------------
@@ -82,25 +83,68 @@ def lanes_for(batch: int) -> int:
 class _Index(NamedTuple):
     """Where each synapse goes in the kernel's arrays; depends on the wiring but not on the weights."""
 
-    row: np.ndarray
-    offset: np.ndarray
     slots: np.ndarray
-    """the wiring's slot of each synapse between inputs and neurons"""
-    out_row: np.ndarray
-    out_offset: np.ndarray
-    out_slots: np.ndarray
+    """the wiring's slot of each synapse, in the kernel's order"""
+    row: np.ndarray
+    inner: np.ndarray
+    offset: np.ndarray
+    """see `kernels.Net`"""
 
 
 def _index(wiring: Wiring, lanes: int) -> _Index:
     pre, post, delay = (part.numpy() for part in wiring[:3])
-    n, n_in = wiring.n, wiring.n_in
-    inner, outer = np.flatnonzero(post < n), np.flatnonzero(post >= n)
-    inner = inner[np.lexsort((post[inner], delay[inner], pre[inner]))]
-    outer = outer[np.lexsort((post[outer], pre[outer]))]
-    row = np.searchsorted(pre[inner], np.arange(n_in + n + 1))
-    out_row = np.searchsorted(pre[outer], n_in + np.arange(n + 1))
-    offset = (delay[inner] * n + post[inner]) * lanes
-    return _Index(row, offset.astype(np.int32), inner, out_row, ((post[outer] - n) * lanes).astype(np.int32), outer)
+    n, n_in, n_out = wiring.n, wiring.n_in, wiring.n_out
+    slots = np.lexsort((post, delay, pre))
+    row = np.searchsorted(pre[slots], np.arange(n_in + n + 1))
+    to_readout = np.bincount(pre[post >= n], minlength=n_in + n)
+    offset = (delay * (n + n_out) + post)[slots] * lanes
+    return _Index(slots, row, row[:-1] + to_readout, offset.astype(np.int32))
+
+
+# ---- memory ------------------------------------------------------------------------------------------------------
+
+LINE = 64
+"""bytes of a cache line: a vector that lies across two costs twice"""
+
+
+def _room(shape: int | tuple[int, ...], dtype: type) -> np.ndarray:
+    """An uninitialised array that begins at a cache line."""
+    return _carve(np.empty(_bytes(shape, dtype) + LINE, np.uint8), (shape, dtype))[0]
+
+
+def _bytes(shape: int | tuple[int, ...], dtype: type) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize
+
+
+def _carve(raw: np.ndarray, *parts: tuple[int | tuple[int, ...], type]) -> list[np.ndarray]:
+    """Arrays out of raw bytes, each from a cache line on."""
+    arrays, start = [], -raw.ctypes.data % LINE
+    for shape, dtype in parts:
+        size = _bytes(shape, dtype)
+        arrays.append(raw[start : start + size].view(dtype).reshape(shape))
+        start += -(-size // LINE) * LINE
+    return arrays
+
+
+_spare: list[np.ndarray] = []
+
+
+def _reused_room(*parts: tuple[int | tuple[int, ...], type]) -> list[np.ndarray]:
+    """Arrays for what one call keeps; their memory returns to a small stock when the last of them is gone.
+
+    Fresh memory costs more than filling it: the kernel hands out and clears every page at the first touch.
+    """
+    size = sum(_bytes(*part) + LINE for part in parts) + LINE
+    fitting = [k for k, raw in enumerate(_spare) if size <= len(raw) <= 2 * size]
+    raw = _spare.pop(fitting[-1]) if fitting else np.empty(size, np.uint8)
+    lease = np.frombuffer(memoryview(raw), np.uint8)  # arrays carved from it keep it alive
+    weakref.finalize(lease, _give_back, raw).atexit = False
+    return _carve(lease, *parts)
+
+
+def _give_back(raw: np.ndarray) -> None:
+    _spare.append(raw)
+    del _spare[:-2]  # one call at work, one whose graph is still alive
 
 
 # ---- a call ------------------------------------------------------------------------------------------------------
@@ -125,6 +169,7 @@ class _Job:
         self.word = WORDS[lanes](0)
         self.index = _index(wiring, lanes)
         self.size = self.n * lanes
+        self.chunk = min(CHUNK, self.steps)
         self.n_blocks = -(-self.batch // lanes)
         self.refractory_before = refractory.numpy()
         self.refractory = refractory.clone()
@@ -156,16 +201,7 @@ class _Job:
 
     def net(self, weight: Tensor) -> kernels.Net:
         values, index = weight.detach().numpy(), self.index
-        return kernels.Net(
-            index.row,
-            index.offset,
-            values[index.slots],
-            index.out_row,
-            index.out_offset,
-            values[index.out_slots],
-            self.n_out,
-            self.depth,
-        )
+        return kernels.Net(index.row, index.inner, index.offset, values[index.slots], self.n_out, self.depth)
 
     def cells(
         self, alpha: Tensor, rho: Tensor, beta: Tensor, v_th: Tensor, noise_std: Tensor, all_slots: bool
@@ -181,6 +217,7 @@ class _Job:
             entry=1 - r,
             beta=rise,
             v_th=base,
+            inverse_v_th=1 / base,
             noise_std=amplitude,
             slot=np.where(kept, np.cumsum(kept) - 1, -1),
             n_ref=c.n_ref,
@@ -195,38 +232,60 @@ class _Job:
     def block(self, number: int, z: np.ndarray, silent_steps: int) -> kernels.Block:
         """Room for a block; its state is filled by `kernels.enter`."""
         first, count = self.span(number)
-        room = {name: np.empty(self.size, self.dtype) for name in ("v", "b", "counts")}
+        room = {name: _room(self.size, self.dtype) for name in ("v", "b", "counts")}
         return kernels.Block(
             first,
             count,
             x=self.x[number],
             z=z[number],
             silent=np.empty((silent_steps, self.n), self.word.dtype),
-            y=np.empty(self.n_out * self.lanes, self.dtype),
+            events=np.empty(max(self.n_in, self.n) * self.lanes, np.int32),
+            crowds=np.empty(max(self.n_in, self.n) + 1, np.int32),
+            silent_now=np.empty(self.n, self.word.dtype),
+            x_now=_room(self.n_in * self.lanes, self.dtype),
+            y=_room(self.n_out * self.lanes, self.dtype),
             window=self.window(),
             **room,
         )
 
     def window(self) -> np.ndarray:
-        return np.empty((self.depth + min(CHUNK, self.steps)) * self.size, self.dtype)
+        return _room((self.depth + self.chunk) * (self.n + self.n_out) * self.lanes, self.dtype)
 
     def adjoint(
         self,
+        n_slots: int,
         weight: np.ndarray,
-        out_weight: np.ndarray,
         constants: np.ndarray,
         values: np.ndarray,
         noise: np.ndarray,
         all_b: bool,
     ) -> kernels.Adjoint:
         """Room for a block's gradients; those of its last state are filled by `kernels.enter_backward`."""
-        v, b, reset, rate, z, z_before = np.zeros((6, self.size), self.dtype)
+        v, b, reset, rate, z, z_before = _room((6, self.size), self.dtype)
+        for rows in (v, b, reset, rate, z, z_before):
+            rows[:] = 0
         alpha, rho, beta, v_th, noise_std = constants
-        y = np.empty(self.n_out * self.lanes, self.dtype)
+        nothing = np.empty(0, self.dtype)
+        y = _room(self.n_out * self.lanes, self.dtype)
         traces = {"values": values, "noise": noise}
-        sums = {"weight": weight, "out_weight": out_weight, "alpha": alpha, "rho": rho, "beta": beta, "v_th": v_th}
+        sums = {"weight": weight, "alpha": alpha, "rho": rho, "beta": beta, "v_th": v_th}
+        b_chunk = _room((self.chunk + 1) * n_slots * self.lanes, self.dtype)
         return kernels.Adjoint(
-            v, b, y, reset, self.window(), rate, all_b, z, z_before, noise_std=noise_std, **sums, **traces
+            v,
+            b,
+            y,
+            reset,
+            self.window(),
+            rate,
+            all_b,
+            z,
+            z_before,
+            usual=kernels.Direct(rate, nothing, nothing, nothing),
+            special=kernels.Direct(*_room((4, self.size), self.dtype)),
+            b_chunk=b_chunk,
+            noise_std=noise_std,
+            **sums,
+            **traces,
         )
 
     def over_time(self, tensor: Tensor | None, width: int) -> np.ndarray:
@@ -261,10 +320,14 @@ class _Run(torch.autograd.Function):
         v1, b1, z1, z_before1, pending1, y1 = (part.numpy() for part in last)
         refractory = job.refractory.numpy()
 
-        masks = np.empty((job.n_blocks, job.steps + 2, job.n), job.word.dtype)
         rows = job.steps + 1 if trained else 0
-        kept_v = np.empty((job.n_blocks, rows, job.size), job.dtype)
-        kept_b = np.empty((job.n_blocks, rows, int(cells.slot.max() + 1) * job.lanes), job.dtype)
+        n_chunks = -(-job.steps // job.chunk) if trained else 0
+        n_slots = int(cells.slot.max() + 1)
+        masks, kept_v, kept_b = _reused_room(
+            ((job.n_blocks, job.steps + 2, job.n), job.word.dtype),
+            ((job.n_blocks, rows, job.size), job.dtype),
+            ((job.n_blocks, n_chunks, n_slots * job.lanes), job.dtype),
+        )
         silent_steps = int(job.refractory_before.max(initial=0))
         binary = [True] * job.n_blocks
 
@@ -321,16 +384,14 @@ class _Run(torch.autograd.Function):
 
         n_groups = min(job.n_blocks, GROUPS)
         g_weight = np.zeros((n_groups, len(net.weight)), job.dtype)
-        g_out_weight = np.zeros((n_groups, len(net.out_weight)), job.dtype)
+        n_slots = int(cells.slot.max() + 1)
         g_constants = np.zeros((n_groups, 5, job.size if wants_constants or needs[7] else 0), job.dtype)
 
         def work(group: int) -> None:
             for number in range(group, job.n_blocks, n_groups):
                 block = job.block(number, masks, ctx.silent_steps)
                 kept = kernels.Kept(kept_v[number], kept_b[number])
-                adjoint = job.adjoint(
-                    g_weight[group], g_out_weight[group], g_constants[group], g_of_values, g_of_noise, all_b
-                )
+                adjoint = job.adjoint(n_slots, g_weight[group], g_constants[group], g_of_values, g_of_noise, all_b)
                 kernels.find_first_silent(block, job.refractory_before)
                 kernels.enter_backward(block, adjoint, *last, job.lanes)
                 kernels.backward(0, job.steps, net, cells, block, x_values, x_noise, kept, upstream, adjoint, job.word)
@@ -339,7 +400,6 @@ class _Run(torch.autograd.Function):
         _share_out(n_groups, work)
         g_all = np.zeros(len(weight), job.dtype)
         g_all[job.index.slots] = g_weight.sum(0)
-        g_all[job.index.out_slots] = g_out_weight.sum(0)
         by_constant = [None] * 5
         if g_constants.size:
             by_constant = [torch.from_numpy(g) for g in g_constants.reshape(n_groups, 5, job.n, job.lanes).sum((0, 3))]

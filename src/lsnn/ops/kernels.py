@@ -6,7 +6,8 @@ array here is flat: row i of a (rows, lanes) array starts at i * lanes.  Spikes 
 
 A synapse never needs to know its delay: `Net.offset` is its distance, in numbers, from the row of the present to its
 target's place in the row where it arrives.  The rows of a window of time follow each other in one array, the
-currents to come in the forward pass, their gradients in the backward pass.
+currents to come in the forward pass, their gradients in the backward pass; readouts are columns beside the neurons,
+reached without delay.
 """
 
 from typing import NamedTuple
@@ -18,13 +19,16 @@ from lsnn.ops.simd import (
     absolute,
     count,
     differs,
-    exponential,
     first_lane,
+    flush_denormals,
     greater,
     load,
     multiply_add,
+    nearest,
     peek,
     poke,
+    power_of_two,
+    restore_denormals,
     spread,
     store,
     total,
@@ -38,18 +42,15 @@ MANY = 6
 
 
 class Net(NamedTuple):
-    """Synapses sorted by source, delay and target: input synapses, recurrent ones, then those to readouts."""
+    """Synapses sorted by source, delay and target, so that those to readouts come first."""
 
     row: np.ndarray
     """first synapse of each of the n_in inputs and n neurons, and the end: (n_in + n + 1,)"""
+    inner: np.ndarray
+    """first synapse of each source that goes to a neuron: (n_in + n,)"""
     offset: np.ndarray
-    """where each arrives, (delay * n + post) * lanes"""
+    """where each arrives, (delay * (n + n_out) + post) * lanes"""
     weight: np.ndarray
-    out_row: np.ndarray
-    """first readout synapse of each neuron, and the end: (n + 1,)"""
-    out_offset: np.ndarray
-    """readout * lanes"""
-    out_weight: np.ndarray
     n_out: int
     depth: int
     """longest delay, steps"""
@@ -66,6 +67,7 @@ class Neurons(NamedTuple):
     """1 - rho"""
     beta: np.ndarray
     v_th: np.ndarray
+    inverse_v_th: np.ndarray
     noise_std: np.ndarray
     slot: np.ndarray
     """where a neuron's adaptation is kept for the backward pass; -1: not needed, as its threshold is constant"""
@@ -93,24 +95,32 @@ class Block(NamedTuple):
     """masks of spikes, (2 + time, n): row t + 2 holds step t"""
     silent: np.ndarray
     """masks of neurons still refractory from before, (steps, n)"""
+    events: np.ndarray
+    """room for a list of events, (max(n_in, n) * lanes,)"""
+    crowds: np.ndarray
+    """room for a list of sources, (max(n_in, n) + 1,)"""
+    silent_now: np.ndarray
+    """room for masks of the neurons that are refractory at a step, (n,)"""
+    x_now: np.ndarray
+    """room for the real-valued inputs of a step, (n_in, lanes)"""
     v: np.ndarray
     b: np.ndarray
     """voltage and adaptation, (n, lanes)"""
     y: np.ndarray
     """readout, (n_out, lanes)"""
     window: np.ndarray
-    """currents to come, (rows, n, lanes): the present, then the future"""
+    """currents to come, (rows, n + n_out, lanes): the present, then the future"""
     counts: np.ndarray
     """spikes, (n, lanes)"""
 
 
 class Kept(NamedTuple):
-    """What the backward pass needs of every step, from the one before the first: row t - t0 + 1 holds step t."""
+    """What the backward pass needs of the forward pass beside its spikes."""
 
     v: np.ndarray
-    """(1 + time, n, lanes)"""
+    """voltages from the step before the first: row t - t0 + 1 holds step t, (1 + time, n, lanes)"""
     b: np.ndarray
-    """(1 + time, neurons with a slot, lanes)"""
+    """adaptation before the first step of each chunk, (chunks, neurons with a slot, lanes)"""
 
 
 class Outputs(NamedTuple):
@@ -122,7 +132,11 @@ class Outputs(NamedTuple):
     thresholds: np.ndarray
 
 
-JIT = {"nogil": True, "cache": True, "error_model": "numpy"}
+JIT = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
+"""without numba's reference counting, which would count tuples of arrays up and down, atomically, for every neuron:
+kernels allocate nothing and get their room from outside"""
+INLINE = {**JIT, "forceinline": True}
+"""for what runs once per neuron and step: a call that is not inlined takes its vectors through memory"""
 
 
 # ---- rows of lanes (loops, since numba takes seconds to compile array expressions) ---------------------------------
@@ -243,7 +257,7 @@ def enter(block, v, b, z, z_before, refractory, pending, y, lanes):
     gather_lanes(y, first * n_out, n_out, size, block.y, 0, lanes)
     clear(block.window)
     for k in range(len(pending)):
-        gather_lanes(pending, (k * batch + first) * n, n, size, block.window, k * n * lanes, lanes)
+        gather_lanes(pending, (k * batch + first) * n, n, size, block.window, k * (n + n_out) * lanes, lanes)
     clear(block.counts)
     find_first_silent(block, refractory)
     return pack(z_before, first * n, n, size, block.z, 0) and pack(z, first * n, n, size, block.z, n)
@@ -258,7 +272,7 @@ def leave(block, n_ref, v, b, z, z_before, refractory, pending, y, rate, lanes):
     scatter_lanes(block.y, 0, lanes, y, first * n_out, n_out, size)
     scatter_lanes(block.counts, 0, lanes, rate, first * n, n, size)
     for k in range(len(pending)):
-        scatter_lanes(block.window, k * n * lanes, lanes, pending, (k * batch + first) * n, n, size)
+        scatter_lanes(block.window, k * (n + n_out) * lanes, lanes, pending, (k * batch + first) * n, n, size)
     unpack(block.z, steps * n, z_before, first * n, n, size)
     unpack(block.z, (steps + 1) * n, z, first * n, n, size)
     for lane in range(size):
@@ -274,25 +288,52 @@ def leave(block, n_ref, v, b, z, z_before, refractory, pending, y, rate, lanes):
 
 
 @njit(**JIT)
-def deliver(masks, start, n_sources, row, offset, weight, target, here, word):
-    """Add every spike's weights to where they arrive: target[here + offset]."""
-    for i in range(n_sources):
+def list_events(masks, start, n, block):
+    """Spikes of n sources: block.events as source * lanes + lane, and block.crowds, sources with MANY at once.
+
+    Lists cost less than walking all masks each time: half of them are empty, and no branch predictor knows which.
+    Returns the length of both.
+    """
+    lanes = 8 * block.z.itemsize
+    n_busy = n_events = n_crowds = 0
+    busy = block.crowds  # as the crowds are never more than the sources read so far, both share their room
+    for i in range(n):
+        poke(busy, n_busy, i)
+        n_busy += peek(masks, start + i) != 0
+    for j in range(n_busy):
+        i = peek(busy, j)
         mask = np.uint64(peek(masks, start + i))
-        if mask == 0:
+        if count(mask) >= MANY:
+            poke(block.crowds, n_crowds, i)
+            n_crowds += 1
             continue
-        begin, end = row[i], row[i + 1]
-        if count(mask) < MANY:
-            while mask != 0:
-                place = here + first_lane(mask)
-                mask = without_first(mask)
-                for k in range(begin, end):
-                    p = place + peek(offset, k)
-                    poke(target, p, peek(target, p) + peek(weight, k))
-        else:
-            for k in range(begin, end):
-                p = here + peek(offset, k)
-                old = load(target, p, word)
-                store(target, p, where(mask, old + peek(weight, k), old))
+        while mask != 0:
+            poke(block.events, n_events, i * lanes + first_lane(mask))
+            n_events += 1
+            mask = without_first(mask)
+    return n_events, n_crowds
+
+
+@njit(**JIT)
+def deliver(masks, start, n_events, n_crowds, first_source, begins, ends, net, block, here, word):
+    """Add the weights of every listed spike to where they arrive, window[here + offset].
+
+    begins, ends: first synapse of each source, and the one after its last.
+    """
+    lanes, window = width(word), block.window
+    for e in range(n_events):
+        event = peek(block.events, e)
+        source, place = first_source + event // lanes, here + event % lanes
+        for k in range(peek(begins, source), peek(ends, source)):
+            p = place + peek(net.offset, k)
+            poke(window, p, peek(window, p) + peek(net.weight, k))
+    for c in range(n_crowds):
+        i = peek(block.crowds, c)
+        mask, source = peek(masks, start + i), first_source + i
+        for k in range(peek(begins, source), peek(ends, source)):
+            p = here + peek(net.offset, k)
+            old = load(window, p, word)
+            store(window, p, where(mask, old + peek(net.weight, k), old))
 
 
 @njit(**JIT)
@@ -326,8 +367,7 @@ def find_silent(block, t, n_ref, silent):
 @njit(**JIT)
 def update_neurons(cells, block, silent, kept, t, kept_row, here, word):
     """One step of all neurons, `lsnn.neuron.step`; their currents stand at window[here]."""
-    lanes = width(word)
-    n, n_slots = len(cells.alpha), kept.b.shape[1] // lanes
+    lanes, n = width(word), len(cells.alpha)
     keeps = len(kept.v) > 0
     z_last, z_reset, z_now = (t + 1) * n, (t + 1 - cells.reset_delay) * n, (t + 2) * n
     for i in range(n):
@@ -343,26 +383,24 @@ def update_neurons(cells, block, silent, kept, t, kept_row, here, word):
         store(block.b, p, b)
         if keeps:
             store(kept.v, kept_row * n * lanes + p, v)
-            if cells.slot[i] >= 0:
-                store(kept.b, (kept_row * n_slots + cells.slot[i]) * lanes, b)
 
 
 @njit(**JIT)
-def emit(net, cells, block, outputs, t, y_in, word):
+def emit(net, cells, block, outputs, t, here, n_events, n_crowds, word):
     """Readout and rates of step t, and the traces that were asked for."""
     lanes, n = width(word), len(cells.alpha)
-    now = (t + 2) * n
-    for i in range(n):
-        mask = peek(block.z, now + i)
-        if mask != 0:
-            old = load(block.counts, i * lanes, word)
-            store(block.counts, i * lanes, where(mask, old + 1, old))
-    clear(y_in)
-    deliver(block.z, now, n, net.out_row, net.out_offset, net.out_weight, y_in, 0, word)
+    now, sample = (t + 2) * n, t * outputs.readout.shape[1] + block.first
+    for e in range(n_events):
+        event = peek(block.events, e)
+        poke(block.counts, event, peek(block.counts, event) + 1)
+    for c in range(n_crowds):
+        i = peek(block.crowds, c)
+        old = load(block.counts, i * lanes, word)
+        store(block.counts, i * lanes, where(peek(block.z, now + i), old + 1, old))
     for o in range(net.n_out):
-        y = load(block.y, o * lanes, word) * cells.kappa + load(y_in, o * lanes, word) * cells.leak_in
+        arrived = load(block.window, here + (n + o) * lanes, word)
+        y = load(block.y, o * lanes, word) * cells.kappa + arrived * cells.leak_in
         store(block.y, o * lanes, y)
-    sample = t * outputs.readout.shape[1] + block.first
     scatter_lanes(block.y, 0, lanes, outputs.readout, sample * net.n_out, net.n_out, block.size)
     if len(outputs.spikes):
         unpack(block.z, now, outputs.spikes, sample * n, n, block.size)
@@ -372,17 +410,22 @@ def emit(net, cells, block, outputs, t, y_in, word):
         for lane in range(block.size):
             for i in range(n):
                 threshold = cells.v_th[i] + cells.beta[i] * block.b[i * lanes + lane]
-                outputs.thresholds[t, block.first + lane, i] = threshold
+                poke(outputs.thresholds, (sample + lane) * n + i, threshold)
 
 
 @njit(**JIT)
-def keep_start(cells, block, kept, word):
-    """Row 0 of what is kept: the state before the first step."""
-    lanes, n = width(word), len(cells.alpha)
-    for i in range(n):
-        store(kept.v, i * lanes, load(block.v, i * lanes, word))
+def keep_voltages(block, kept):
+    """Row 0 of the voltages kept: those before the first step."""
+    copy(block.v, kept.v)
+
+
+@njit(**JIT)
+def keep_adaptation(chunk, cells, block, kept, word):
+    """The adaptation at the beginning of a chunk, from which the backward pass finds the rest."""
+    lanes = width(word)
+    for i in range(len(cells.alpha)):
         if cells.slot[i] >= 0:
-            store(kept.b, cells.slot[i] * lanes, load(block.b, i * lanes, word))
+            store(kept.b, chunk * kept.b.shape[1] + cells.slot[i] * lanes, load(block.b, i * lanes, word))
 
 
 @njit(**JIT)
@@ -394,38 +437,44 @@ def forward(t0, t1, net, cells, block, values, noise, kept, outputs, word):
     kept: filled for the backward pass unless it has no rows.
     outputs: filled if the readout has steps; without, only the state moves on.
     """
-    lanes, n, n_in = width(word), len(cells.alpha), len(net.row) - 1 - len(cells.alpha)
-    size = n * lanes
+    lanes, n, n_in = width(word), len(cells.alpha), len(net.inner) - len(cells.alpha)
+    size = (n + net.n_out) * lanes  # of a row of the window
     chunk = len(block.window) // size - net.depth  # steps until the window slides
     steps = len(block.z) - 2
-    silent = np.empty(n, dtype=block.z.dtype)
-    x = np.empty(n_in * lanes, dtype=block.v.dtype)
-    y_in = np.empty(net.n_out * lanes, dtype=block.v.dtype)
-    recurrent = net.row[n_in:]
+    silent, x, ends = block.silent_now, block.x_now, net.row[1:]
+    mode = flush_denormals()
     if len(kept.v):
-        keep_start(cells, block, kept, word)
+        keep_voltages(block, kept)
     if t0 == 0:
-        deliver(block.z, n, n, recurrent, net.offset, net.weight, block.window, -size, word)
+        n_events, n_crowds = list_events(block.z, n, n, block)
+        deliver(block.z, n, n_events, n_crowds, n_in, net.inner, ends, net, block, -size, word)
     for begin in range(t0, t1, chunk):
         end = min(begin + chunk, t1)
+        if len(kept.v):
+            keep_adaptation((begin - t0) // chunk, cells, block, kept, word)
         for t in range(begin, end):
             here = (t - begin) * size
             if len(values):
                 gather_lanes(values, (t * values.shape[1] + block.first) * n_in, n_in, block.size, x, 0, lanes)
                 deliver_values(x, n_in, net, block.window, here, word)
             else:
-                deliver(block.x, t * n_in, n_in, net.row, net.offset, net.weight, block.window, here, word)
+                n_events, n_crowds = list_events(block.x, t * n_in, n_in, block)
+                deliver(block.x, t * n_in, n_events, n_crowds, 0, net.row, ends, net, block, here, word)
             if len(noise):
                 for lane in range(block.size):
                     for i in range(n):
                         block.window[here + i * lanes + lane] += cells.noise_std[i] * noise[t, block.first + lane, i]
             find_silent(block, t, cells.n_ref, silent)
             update_neurons(cells, block, silent, kept, t, t - t0 + 1, here, word)
+            now = (t + 2) * n
+            n_events, n_crowds = list_events(block.z, now, n, block)
+            # the last spikes are on their way only when the next call begins, as in the reference
+            last = ends if t + 1 < steps else net.inner
+            deliver(block.z, now, n_events, n_crowds, n_in, net.row, last, net, block, here, word)
             if len(outputs.readout):
-                emit(net, cells, block, outputs, t, y_in, word)
-            if t + 1 < steps:  # the last spikes are on their way only when the next call begins, as in the reference
-                deliver(block.z, (t + 2) * n, n, recurrent, net.offset, net.weight, block.window, here, word)
+                emit(net, cells, block, outputs, t, here, n_events, n_crowds, word)
         slide(block.window, end - begin, net.depth, size)
+    restore_denormals(mode)
 
 
 # ---- backward ----------------------------------------------------------------------------------------------------
@@ -441,6 +490,15 @@ class Upstream(NamedTuple):
     batch: int
 
 
+class Direct(NamedTuple):
+    """Gradients of one step that do not come through later steps, (n, lanes) each; empty where there are none."""
+
+    z: np.ndarray
+    v: np.ndarray
+    b: np.ndarray
+    threshold: np.ndarray
+
+
 class Adjoint(NamedTuple):
     """Gradients a block carries from step to step, and those it adds up."""
 
@@ -452,7 +510,7 @@ class Adjoint(NamedTuple):
     reset: np.ndarray
     """reset_delay = 1: what the step after next's reset owes to the spike of this step, (n, lanes)"""
     window: np.ndarray
-    """gradient of the currents, (rows, n, lanes): the present, then the future"""
+    """gradient of the currents, (rows, n + n_out, lanes): the present, then the future"""
     rate: np.ndarray
     """gradient of every spike through the rate, (n, lanes)"""
     all_b: bool
@@ -460,8 +518,13 @@ class Adjoint(NamedTuple):
     z: np.ndarray
     z_before: np.ndarray
     """of the last state, and at the end of the first, (n, lanes)"""
+    usual: Direct
+    """what a step has if nothing is recorded: only the rate"""
+    special: Direct
+    """room for what other steps have"""
+    b_chunk: np.ndarray
+    """room for the adaptation in a chunk, from the step before it, (1 + steps, neurons with a slot, lanes)"""
     weight: np.ndarray
-    out_weight: np.ndarray
     alpha: np.ndarray
     rho: np.ndarray
     beta: np.ndarray
@@ -474,7 +537,27 @@ class Adjoint(NamedTuple):
     """(time, batch, n)"""
 
 
-@njit(**JIT)
+LOG2_E = 1 / np.log(2)
+LN2_HIGH, LN2_LOW = 0.693145751953125, 1.42860682030941723212e-6
+"""ln 2 in two parts, the first so short that its whole multiples are exact"""
+
+
+@njit(**INLINE)
+def exponential(x, lowest):
+    """exp of vectors between lowest and about 0, to the last bits: 2**n times a power series on |r| <= ln(2) / 2.
+
+    LLVM would call the C library once per lane, and keep no register across that.
+    """
+    x = where(greater(x, lowest), x, lowest)
+    n = nearest(x * LOG2_E)
+    r = x - n * LN2_HIGH - n * LN2_LOW
+    series = r * (1 / 14) + 1
+    for k in range(13, 0, -1):
+        series = multiply_add(series, r * (1 / k), 1)
+    return series * power_of_two(n)
+
+
+@njit(**INLINE)
 def pseudo_derivative(u, shape, word):
     """shape(u) of `lsnn.surrogates`, by its index in SHAPES."""
     if shape == 0:
@@ -486,74 +569,91 @@ def pseudo_derivative(u, shape, word):
     if shape == 2:
         scaled = u * (np.pi / 2)
         return 1 / (1 + scaled * scaled)
-    bell = exponential(u * u * -0.5)
+    lowest = -80.0  # exp of it is zero for our purpose, and a normal number in both precisions
+    bell = exponential(u * u * -0.5, lowest)
     if shape == 3:
         return bell
     h, s = 0.15, 6.0
     side = h / s
     left, right = (u + 1) * (1 / s), (u - 1) * (1 / s)
-    sides = exponential(left * left * -0.5) + exponential(right * right * -0.5)
+    sides = exponential(left * left * -0.5, lowest) + exponential(right * right * -0.5, lowest)
     peak = (1 + h) - 2 * side * np.exp(-0.5 / s**2)
     return (bell * (1 + h) - sides * side) * (1 / peak)
 
 
-@njit(**JIT)
-def gather(row, offset, weight, i, source, here, acc, word):
-    """acc + sum over the synapses of source i of weight * source[here + offset]."""
-    for k in range(row[i], row[i + 1]):
-        acc = multiply_add(load(source, here + peek(offset, k), word), peek(weight, k), acc)
-    return acc
+@njit(**INLINE)
+def gather(begin, end, net, window, here, acc, word):
+    """acc + sum over synapses begin ... end-1 of weight * window[here + offset].
+
+    Two sums, since an addition has to wait for the one before.
+    """
+    other = spread(net.weight.dtype.type(0), word)
+    for k in range(begin, end - 1, 2):
+        acc = multiply_add(load(window, here + peek(net.offset, k), word), peek(net.weight, k), acc)
+        other = multiply_add(load(window, here + peek(net.offset, k + 1), word), peek(net.weight, k + 1), other)
+    if (end - begin) % 2:
+        acc = multiply_add(load(window, here + peek(net.offset, end - 1), word), peek(net.weight, end - 1), acc)
+    return acc + other
 
 
 @njit(**JIT)
-def credit(mask, begin, end, offset, source, here, grad, word):
-    """Add to the gradient of synapses begin ... end-1 what the spikes in the mask caused."""
-    mask = np.uint64(mask)
-    if count(mask) < MANY:
-        while mask != 0:
-            place = here + first_lane(mask)
-            mask = without_first(mask)
-            for k in range(begin, end):
-                poke(grad, k, peek(grad, k) + peek(source, place + peek(offset, k)))
-    else:
-        for k in range(begin, end):
-            caused = where(mask, load(source, here + peek(offset, k), word), 0)
+def credit(masks, start, n_events, n_crowds, first_source, begins, ends, net, block, window, here, grad, word):
+    """Add to the gradient of every synapse what the listed spikes caused; arguments as for `deliver`."""
+    lanes = width(word)
+    for e in range(n_events):
+        event = peek(block.events, e)
+        source, place = first_source + event // lanes, here + event % lanes
+        for k in range(peek(begins, source), peek(ends, source)):
+            poke(grad, k, peek(grad, k) + peek(window, place + peek(net.offset, k)))
+    for c in range(n_crowds):
+        i = peek(block.crowds, c)
+        mask, source = peek(masks, start + i), first_source + i
+        for k in range(peek(begins, source), peek(ends, source)):
+            caused = where(mask, load(window, here + peek(net.offset, k), word), 0)
             poke(grad, k, peek(grad, k) + total(caused))
 
 
-class Direct(NamedTuple):
-    """Gradients of one step that do not come through later steps, (n, lanes) each; empty where there are none."""
-
-    z: np.ndarray
-    v: np.ndarray
-    b: np.ndarray
-    threshold: np.ndarray
+@njit(**JIT)
+def find_adaptation(chunk, begin, end, cells, block, kept, b_chunk, word):
+    """b_chunk <- adaptation at steps begin-1 ... end-1 of neurons with a slot, from their spikes."""
+    lanes, n, stride = width(word), len(cells.alpha), kept.b.shape[1]
+    for i in range(n):
+        if cells.slot[i] < 0:
+            continue
+        p = cells.slot[i] * lanes
+        b = load(kept.b, chunk * stride + p, word)
+        store(b_chunk, p, b)
+        for t in range(begin, end):
+            entry = where(peek(block.z, (t + 1) * n + i), cells.entry[i], spread(cells.beta.dtype.type(0), word))
+            b = b * cells.rho[i] + entry
+            store(b_chunk, (t - begin + 1) * stride + p, b)
 
 
 @njit(**JIT)
-def backward_neurons(t, t0, net, cells, block, kept, silent, direct, y_in, adjoint, here, word):
-    """Step t of all neurons: from gradients of step t + 1 to those of step t; the current's go to window[here]."""
-    lanes, n, n_in = width(word), len(cells.alpha), len(net.row) - 1 - len(cells.alpha)
-    size, n_slots, row = n * lanes, kept.b.shape[1] // lanes, t - t0 + 1
-    now, z_reset = (t + 2) * n, (t + 2 - cells.reset_delay) * n
-    delivered = t + 3 < len(block.z)  # spikes of the last step reach nobody within this call
-    constants = len(adjoint.alpha) > 0
+def backward_neurons(t, row, b_row, net, ends, cells, block, kept, silent, direct, adjoint, here, word):
+    """Step t of all neurons: from gradients of step t + 1 to those of step t; the current's go to window[here].
+
+    row, b_row: rows of this step among the voltages kept and in adjoint.b_chunk.
+    ends: end of each source's synapses.
+    """
+    lanes, n = width(word), len(cells.alpha)
+    n_in, stride = len(net.inner) - n, kept.b.shape[1]
+    z_reset = (t + 2 - cells.reset_delay) * n
     zero = spread(cells.beta.dtype.type(0), word)
     for i in range(n):
         p = i * lanes
-        begin, end = net.row[n_in + i], net.row[n_in + i + 1]
-        spikes = peek(block.z, now + i)
-        v = load(kept.v, row * size + p, word)
+        v = load(kept.v, row * n * lanes + p, word)
         gv_next = load(adjoint.v, p, word)
         b = gb = zero
         threshold = spread(cells.v_th[i], word)
+        inverse = spread(cells.inverse_v_th[i], word)
         slot = cells.slot[i]
         if slot >= 0:
-            b = load(kept.b, (row * n_slots + slot) * lanes, word)
+            b = load(adjoint.b_chunk, b_row * stride + slot * lanes, word)
             threshold = threshold + b * cells.beta[i]
+            inverse = 1 / threshold
         if slot >= 0 or adjoint.all_b:
             gb = load(adjoint.b, p, word)
-        inverse = 1 / threshold
         u = (v - threshold) * inverse
         psi = where(silent[i], 0, pseudo_derivative(u * cells.inverse_width, cells.shape, word) * cells.dampening)
 
@@ -565,13 +665,7 @@ def backward_neurons(t, t0, net, cells, block, kept, silent, direct, y_in, adjoi
             gz = gz - load(adjoint.reset, p, word)
             store(adjoint.reset, p, owed)
         if differs(psi, 0) != 0:
-            if delivered:
-                gz = gather(net.row, net.offset, net.weight, n_in + i, adjoint.window, here, gz, word)
-            gz = gather(net.out_row, net.out_offset, net.out_weight, i, y_in, 0, gz, word)
-        if spikes != 0:
-            if delivered:
-                credit(spikes, begin, end, net.offset, adjoint.window, here, adjoint.weight, word)
-            credit(spikes, net.out_row[i], net.out_row[i + 1], net.out_offset, y_in, 0, adjoint.out_weight, word)
+            gz = gather(peek(net.row, n_in + i), peek(ends, n_in + i), net, adjoint.window, here, gz, word)
 
         gu = psi * gz * inverse
         gv = gu + gv_next * cells.alpha[i]
@@ -587,17 +681,17 @@ def backward_neurons(t, t0, net, cells, block, kept, silent, direct, y_in, adjoi
             if len(direct.b):
                 gb = gb + load(direct.b, p, word)
             store(adjoint.b, p, gb)
-            if constants:
-                credit_constants(t, row, cells, block, kept, i, gv, gb, ga, v, b, adjoint, word)
+            if len(adjoint.alpha):
+                credit_constants(t, row, b_row, cells, block, kept, i, gv, gb, ga, v, b, adjoint, word)
 
 
-@njit(**JIT)
-def credit_constants(t, row, cells, block, kept, i, gv, gb, ga, v, b, adjoint, word):
+@njit(**INLINE)
+def credit_constants(t, row, b_row, cells, block, kept, i, gv, gb, ga, v, b, adjoint, word):
     """Add step t's share to the gradients of neuron i's alpha, rho, beta and v_th."""
-    lanes, n = width(word), len(cells.alpha)
-    p, n_slots = i * lanes, kept.b.shape[1] // lanes
+    lanes, n, stride = width(word), len(cells.alpha), kept.b.shape[1]
+    p = i * lanes
     v_last = load(kept.v, (row - 1) * n * lanes + p, word)
-    b_last = load(kept.b, ((row - 1) * n_slots + cells.slot[i]) * lanes, word)
+    b_last = load(adjoint.b_chunk, (b_row - 1) * stride + cells.slot[i] * lanes, word)
     zero = spread(cells.beta.dtype.type(0), word)
     one = spread(cells.beta.dtype.type(1), word)
     reset = where(peek(block.z, (t + 1 - cells.reset_delay) * n + i), cells.v_th[i] + b_last * cells.beta[i], zero)
@@ -609,15 +703,9 @@ def credit_constants(t, row, cells, block, kept, i, gv, gb, ga, v, b, adjoint, w
 
 
 @njit(**JIT)
-def backward_inputs(t, net, n_in, block, values, x, adjoint, here, word):
-    """Gradients of the input synapses, and of real-valued inputs, at step t."""
+def backward_values(t, n_in, net, block, values, x, adjoint, here, word):
+    """Gradients of the synapses of real-valued inputs, and of the inputs, at step t."""
     lanes = width(word)
-    if len(values) == 0:
-        for i in range(n_in):
-            mask = peek(block.x, t * n_in + i)
-            if mask != 0:
-                credit(mask, net.row[i], net.row[i + 1], net.offset, adjoint.window, here, adjoint.weight, word)
-        return
     start = (t * values.shape[1] + block.first) * n_in
     gather_lanes(values, start, n_in, block.size, x, 0, lanes)
     for i in range(n_in):
@@ -629,7 +717,7 @@ def backward_inputs(t, net, n_in, block, values, x, adjoint, here, word):
     if len(adjoint.values):
         zero = spread(x.dtype.type(0), word)
         for i in range(n_in):
-            store(x, i * lanes, gather(net.row, net.offset, net.weight, i, adjoint.window, here, zero, word))
+            store(x, i * lanes, gather(net.row[i], net.row[i + 1], net, adjoint.window, here, zero, word))
         scatter_lanes(x, 0, lanes, adjoint.values, start, n_in, block.size)
 
 
@@ -648,12 +736,14 @@ def backward_noise(t, cells, block, noise, adjoint, here, lanes):
 @njit(**JIT)
 def backward_start(net, cells, block, kept, adjoint, word):
     """From step 0 to the state before it; the present of the window is step 0."""
-    lanes, n, n_in = width(word), len(cells.alpha), len(net.row) - 1 - len(cells.alpha)
-    size = n * lanes
+    lanes, n = width(word), len(cells.alpha)
+    n_in, size = len(net.inner) - n, (n + net.n_out) * lanes
     zero = spread(cells.beta.dtype.type(0), word)
+    n_events, n_crowds = list_events(block.z, n, n, block)
+    ends, grad = net.row[1:], adjoint.weight
+    credit(block.z, n, n_events, n_crowds, n_in, net.inner, ends, net, block, adjoint.window, -size, grad, word)
     for i in range(n):
         p = i * lanes
-        spikes = peek(block.z, n + i)
         gv, gb, b = load(adjoint.v, p, word), zero, zero
         slot = cells.slot[i]
         if slot >= 0 or adjoint.all_b:
@@ -662,10 +752,7 @@ def backward_start(net, cells, block, kept, adjoint, word):
             b = load(kept.b, slot * lanes, word)
         threshold = cells.v_th[i] + b * cells.beta[i]
         gz = load(adjoint.z, p, word) + gb * cells.entry[i]
-        gz = gather(net.row, net.offset, net.weight, n_in + i, adjoint.window, -size, gz, word)
-        if spikes != 0:
-            begin, end = net.row[n_in + i], net.row[n_in + i + 1]
-            credit(spikes, begin, end, net.offset, adjoint.window, -size, adjoint.weight, word)
+        gz = gather(net.inner[n_in + i], net.row[n_in + i + 1], net, adjoint.window, -size, gz, word)
         owed = threshold * gv
         if cells.reset_delay == 0:
             gz = gz - owed
@@ -716,41 +803,50 @@ def slide_back(window, steps, depth, size):
 @njit(**JIT)
 def backward(t0, t1, net, cells, block, values, noise, kept, upstream, adjoint, word):
     """Steps t1-1 ... t0 of a block.  The window enters with step t1 as its present and leaves with t0."""
-    lanes, n, n_in = width(word), len(cells.alpha), len(net.row) - 1 - len(cells.alpha)
-    size, dtype = n * lanes, block.v.dtype
+    lanes, n, n_in = width(word), len(cells.alpha), len(net.inner) - len(cells.alpha)
+    size = (n + net.n_out) * lanes
     chunk = len(adjoint.window) // size - net.depth
     steps = len(block.z) - 2
-    silent = np.empty(n, dtype=block.z.dtype)
-    x = np.empty(n_in * lanes, dtype=dtype)
-    y_in = np.empty(net.n_out * lanes, dtype=dtype)
-    nothing = np.empty(0, dtype=dtype)
-    usual = Direct(adjoint.rate, nothing, nothing, nothing)  # what a step has if nothing is recorded
-    special = Direct(np.empty(size, dtype), np.empty(size, dtype), np.empty(size, dtype), np.empty(size, dtype))
+    silent, x = block.silent_now, block.x_now
     recorded = len(upstream.spikes) > 0 or len(upstream.voltages) > 0 or len(upstream.thresholds) > 0
-    end = t1
-    while end > t0:
-        begin = max(end - chunk, t0)
-        slide_back(adjoint.window, end - begin, net.depth, size)
+    ends, window, grad = net.row[1:], adjoint.window, adjoint.weight
+    mode = flush_denormals()
+    for number in range((t1 - t0 - 1) // chunk, -1, -1):
+        begin = t0 + number * chunk
+        end = min(begin + chunk, t1)
+        slide_back(window, end - begin, net.depth, size)
+        find_adaptation(number, begin, end, cells, block, kept, adjoint.b_chunk, word)
         for t in range(end - 1, begin - 1, -1):
             here = (t - begin) * size
-            direct = usual
+            direct = adjoint.usual
             if recorded or t >= steps - 2:
-                direct = special
+                direct = adjoint.special
                 find_direct(t, steps, block, upstream, adjoint, direct, lanes)
             if len(upstream.readout):
                 start = (t * upstream.batch + block.first) * net.n_out
                 add_lanes(upstream.readout, start, net.n_out, block.size, adjoint.y, lanes)
-            for p in range(len(y_in)):
-                y_in[p] = cells.leak_in * adjoint.y[p]
+            for p in range(net.n_out * lanes):
+                poke(window, here + n * lanes + p, cells.leak_in * adjoint.y[p])
                 adjoint.y[p] *= cells.kappa
             find_silent(block, t, cells.n_ref, silent)
-            backward_neurons(t, t0, net, cells, block, kept, silent, direct, y_in, adjoint, here, word)
-            backward_inputs(t, net, n_in, block, values, x, adjoint, here, word)
+            now = (t + 2) * n
+            n_events, n_crowds = list_events(block.z, now, n, block)
+            last = ends if t + 1 < steps else net.inner
+            credit(block.z, now, n_events, n_crowds, n_in, net.row, last, net, block, window, here, grad, word)
+            backward_neurons(
+                t, t - t0 + 1, t - begin + 1, net, last, cells, block, kept, silent, direct, adjoint, here, word
+            )
+            if len(values):
+                backward_values(t, n_in, net, block, values, x, adjoint, here, word)
+            else:
+                now = t * n_in
+                n_events, n_crowds = list_events(block.x, now, n_in, block)
+                credit(block.x, now, n_events, n_crowds, 0, net.row, ends, net, block, window, here, grad, word)
             if len(noise):
                 backward_noise(t, cells, block, noise, adjoint, here, lanes)
-        end = begin
     if t0 == 0:
         backward_start(net, cells, block, kept, adjoint, word)
+    restore_denormals(mode)
 
 
 @njit(**JIT)
@@ -764,7 +860,7 @@ def enter_backward(block, adjoint, v, b, z, z_before, pending, y, rate, lanes):
     gather_lanes(rate, first * n, n, size, adjoint.rate, 0, lanes)
     gather_lanes(y, first * n_out, n_out, size, adjoint.y, 0, lanes)
     for k in range(len(pending)):
-        gather_lanes(pending, (k * batch + first) * n, n, size, adjoint.window, k * n * lanes, lanes)
+        gather_lanes(pending, (k * batch + first) * n, n, size, adjoint.window, k * (n + n_out) * lanes, lanes)
 
 
 @njit(**JIT)
@@ -777,4 +873,4 @@ def leave_backward(block, adjoint, v, b, z, z_before, pending, y, lanes):
     scatter_lanes(adjoint.z_before, 0, lanes, z_before, first * n, n, size)
     scatter_lanes(adjoint.y, 0, lanes, y, first * n_out, n_out, size)
     for k in range(len(pending)):
-        scatter_lanes(adjoint.window, k * n * lanes, lanes, pending, (k * batch + first) * n, n, size)
+        scatter_lanes(adjoint.window, k * (n + n_out) * lanes, lanes, pending, (k * batch + first) * n, n, size)

@@ -9,6 +9,7 @@ registers across synapses nor turns comparisons into bits.
 """
 
 import operator
+import platform
 from collections.abc import Callable
 
 import numpy as np
@@ -148,7 +149,8 @@ _neg = _elementwise(1, lambda builder, a: builder.fneg(a))
 multiply_add = _elementwise(3, _llvm("fmuladd"))
 """a * b + c, rounded once where the machine can"""
 absolute = _elementwise(1, _llvm("fabs"))
-exponential = _elementwise(1, _llvm("exp"))
+nearest = _elementwise(1, _llvm("nearbyint"))
+"""the nearest whole number"""
 
 
 @overload(operator.add)
@@ -190,6 +192,23 @@ def spread(typingctx, value, word):
         return _splat(builder, context.get_value_type(vector), args[0])
 
     return vector(value, word), codegen
+
+
+@intrinsic
+def power_of_two(typingctx, exponent):
+    """2 to a vector of whole numbers within the range of normal numbers, by writing the exponent's bits."""
+    bits, mantissa, bias = {32: (32, 23, 127), 64: (64, 52, 1023)}[exponent.dtype.bitwidth]
+
+    def codegen(context, builder, signature, args):
+        integer = ir.VectorType(ir.IntType(bits), exponent.lanes)
+
+        def constant(value):
+            return ir.Constant(integer, [ir.Constant(ir.IntType(bits), value)] * exponent.lanes)
+
+        biased = builder.add(builder.fptosi(args[0], integer), constant(bias))
+        return builder.bitcast(builder.shl(biased, constant(mantissa)), args[0].type)
+
+    return exponent(exponent), codegen
 
 
 @intrinsic
@@ -276,3 +295,49 @@ def width(typingctx, word):
         return ir.Constant(ir.IntType(types.intp.bitwidth), word.bitwidth)
 
     return types.intp(word), codegen
+
+
+# ---- denormal numbers --------------------------------------------------------------------------------------------
+
+_X86 = platform.machine().lower() in ("x86_64", "amd64")
+_FLUSH = 0x8040
+"""MXCSR: results (bit 15) and operands (bit 6) below the smallest normal number count as zero"""
+
+
+def _control_register(builder, name: str, pointer) -> None:
+    byte_pointer = ir.IntType(8).as_pointer()
+    function_type = ir.FunctionType(ir.VoidType(), [byte_pointer])
+    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.x86.sse.{name}")
+    builder.call(function, [builder.bitcast(pointer, byte_pointer)])
+
+
+@intrinsic
+def flush_denormals(typingctx):
+    """From here on this thread takes denormal numbers for zero; returns the mode before.  Nothing off x86.
+
+    Gradients that have all but faded become denormal, and every operation on one costs over a hundred cycles.
+    """
+
+    def codegen(context, builder, signature, args):
+        mode = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(32), 0))
+        if _X86:
+            _control_register(builder, "stmxcsr", mode)
+        before = builder.load(mode)
+        if _X86:
+            builder.store(builder.or_(before, ir.Constant(ir.IntType(32), _FLUSH)), mode)
+            _control_register(builder, "ldmxcsr", mode)
+        return before
+
+    return types.int32(), codegen
+
+
+@intrinsic
+def restore_denormals(typingctx, mode):
+    """Go back to the mode that `flush_denormals` returned."""
+
+    def codegen(context, builder, signature, args):
+        if _X86:
+            _control_register(builder, "ldmxcsr", cgutils.alloca_once_value(builder, args[0]))
+        return context.get_dummy_value()
+
+    return types.void(types.int32), codegen
