@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import torch
@@ -232,6 +233,16 @@ def test_a_call_without_gradients_gives_the_same():
     with torch.no_grad():
         without, _ = net(x)
     assert torch.equal(activity.readout, without.readout) and activity.rate.mean() > 1
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_low_memory_gives_the_same_bits(dtype):
+    problem = Problem(batch=40, steps=300, gain=2.0, dtype=dtype, noise=True, record=("voltages",))
+    outputs, grads = problem.run(compiled.run)
+    assert 1 < outputs["rate"].mean() < 500
+    outputs_low, grads_low = problem.run(partial(compiled.run, memory="low"))
+    assert all(torch.equal(outputs[name], outputs_low[name]) for name in outputs)
+    assert all(torch.equal(grads[name], grads_low[name]) for name in grads)
 
 
 def test_backward_twice_through_a_kept_graph_gives_the_same():

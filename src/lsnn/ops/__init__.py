@@ -11,6 +11,7 @@ from torch import Tensor
 from lsnn.neuron import Constants, State
 from lsnn.ops import compiled, reference
 from lsnn.ops.activity import Activity as Activity
+from lsnn.ops.activity import Memory as Memory
 from lsnn.ops.activity import Record as Record
 from lsnn.synapses import Wiring
 
@@ -29,6 +30,7 @@ def run(
     noise: Float[Tensor, "time batch n"] | None = None,
     record: Sequence[Record] = (),
     backend: Backend = "auto",
+    memory: Memory = "fast",
 ) -> tuple[Activity, State]:
     """Run a network over `inputs` from `state`; equations in `lsnn.neuron.step`.
 
@@ -40,6 +42,9 @@ def run(
     record: traces to keep beside the readout and the rates.
     backend: "auto" takes the compiled kernel where it can do the job, else the reference; a name takes that one or
         raises.
+    memory: "low" keeps a state now and then instead of every voltage, and computes the rest again in the backward
+        pass: a fraction of the memory at about 1.4 times the time, and the same gradients bit for bit.  The reference
+        knows only "fast".
 
     Returns the activity and the state after the last step.  Running T steps equals running them in two calls with
     the state handed over, bit for bit.  Differentiable in weights, constants, real-valued inputs, noise and state.
@@ -60,6 +65,8 @@ def run(
         raise ValueError(f"cannot record {sorted(unknown)}; known: spikes, voltages, thresholds")
     if backend != "auto" and backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
+    if memory not in ("fast", "low"):
+        raise ValueError(f"unknown memory {memory!r}; known: fast, low")
     if backend == "auto":
         reason = compiled.unsupported(inputs, wiring, constants, state, noise)
         backend = "reference" if reason else "compiled"
@@ -70,7 +77,7 @@ def run(
                 "without this message",
                 stacklevel=2,
             )
-    return BACKENDS[backend](inputs, wiring, constants, state, noise, record)
+    return BACKENDS[backend](inputs, wiring, constants, state, noise, record, memory)
 
 
 def initial_state(wiring: Wiring, batch: int) -> State:

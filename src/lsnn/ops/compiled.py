@@ -5,7 +5,10 @@ out the blocks.  Sums over blocks are taken in a fixed order, so results do not 
 """
 
 import itertools
+import math
+import sys
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -13,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from numba.core import event
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
 from lsnn.ops import kernels
-from lsnn.ops.activity import Activity, Record
+from lsnn.ops.activity import Activity, Memory, Record
 from lsnn.ops.simd import WORDS
 from lsnn.surrogates import SHAPES
 from lsnn.synapses import Wiring
@@ -26,6 +30,8 @@ GROUPS = 16
 """at most so many partial weight gradients: blocks share them, in an order that threads do not change"""
 CHUNK = 16
 """steps after which the window of currents slides"""
+SEGMENT = 64
+"""least steps that memory="low" runs again at a time"""
 
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -57,16 +63,19 @@ def run(
     state: State,
     noise: Float[Tensor, "time batch n"] | None,
     record: Sequence[Record],
+    memory: Memory = "fast",
 ) -> tuple[Activity, State]:
     """Same signature and meaning as `lsnn.ops.run`."""
     reason = unsupported(inputs, wiring, constants, state, noise)
     if reason:
         raise ValueError(f"the compiled kernel cannot run this: {reason}; use backend='reference' or 'auto'")
-    coefficients = constants.coefficients()
-    alpha, rho, beta, v_th = (column[:, 0] for column in coefficients[:4])
-    differentiable = (wiring.weight, alpha, rho, beta, v_th, constants.noise_std, noise, *state[:4], *state[5:])
-    job = _Job(inputs, wiring, constants, state.refractory, tuple(record), lanes_for(inputs.shape[1]))
-    results = _Run.apply(job, job.values, *differentiable)
+    alpha, rho, beta, v_th = (column[:, 0] for column in constants.coefficients()[:4])
+    job = _Job(inputs, wiring, constants, state.refractory, tuple(record), memory)
+    tensors = (job.values, wiring.weight, alpha, rho, beta, v_th, constants.noise_std, noise, *state[:4], *state[5:])
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        results = _Run.apply(job, *tensors)
+    else:
+        results, _ = _forward(job, _Tensors(*tensors), trained=False, all_slots=False)
     readout, rate, spikes, voltages, thresholds, v, b, z, z_before, pending, y = results
     activity = Activity(readout, rate, spikes, voltages, thresholds)
     return activity, State(v, b, z, z_before, job.refractory, pending, y)
@@ -74,7 +83,7 @@ def run(
 
 def lanes_for(batch: int) -> int:
     """Samples per block: wide blocks cost less per sample, several can run at the same time."""
-    return 8 if batch <= 16 else 16 if batch <= 64 else 32
+    return 8 if batch <= 8 else 16 if batch <= 32 else 32
 
 
 # ---- synapses in the kernel's order ------------------------------------------------------------------------------
@@ -92,13 +101,35 @@ class _Index(NamedTuple):
 
 
 def _index(wiring: Wiring, lanes: int) -> _Index:
-    pre, post, delay = (part.numpy() for part in wiring[:3])
-    n, n_in, n_out = wiring.n, wiring.n_in, wiring.n_out
-    slots = np.lexsort((post, delay, pre))
-    row = np.searchsorted(pre[slots], np.arange(n_in + n + 1))
-    to_readout = np.bincount(pre[post >= n], minlength=n_in + n)
-    offset = (delay * (n + n_out) + post)[slots] * lanes
-    return _Index(slots, row, row[:-1] + to_readout, offset.astype(np.int32))
+    """The index of a wiring, kept for the next call until its synapses move."""
+    parts = wiring[:3]
+    if any(part.is_inference() for part in parts):  # they do not tell when they are written to
+        return _build_index(wiring, lanes)
+    version = (lanes, wiring.n_in, wiring.n, wiring.n_out, *(part._version for part in parts))
+    for known, of, index in _recent:
+        if version == known and all(ref() is part for ref, part in zip(of, parts, strict=True)):
+            return index
+    index = _build_index(wiring, lanes)
+    _recent.append((version, tuple(weakref.ref(part) for part in parts), index))
+    return index
+
+
+_recent: deque[tuple[tuple[int, ...], tuple[weakref.ref, ...], _Index]] = deque(maxlen=8)
+
+
+def _build_index(wiring: Wiring, lanes: int) -> _Index:
+    pre, post, delay = (part.contiguous().numpy() for part in wiring[:3])
+    n_sources, columns = wiring.n_in + wiring.n, wiring.n + wiring.n_out
+    slots = np.arange(len(pre))
+    for key, n_keys in ((post, columns), (delay, wiring.max_delay + 1), (pre, n_sources)):
+        slots, other = np.empty_like(slots), slots
+        row = np.zeros(n_keys + 1, np.int64)
+        kernels.sort_by(key, other, row, slots)
+    inner = row[:-1] + np.bincount(pre[post >= wiring.n], minlength=n_sources)
+    reach = (wiring.max_delay + 1) * columns * lanes
+    if reach > np.iinfo(np.int32).max:
+        raise ValueError(f"{columns} neurons and readouts with delays up to {wiring.max_delay} are too many to index")
+    return _Index(slots, row, inner, ((delay * columns + post)[slots] * lanes).astype(np.int32))
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------
@@ -150,6 +181,38 @@ def _give_back(raw: np.ndarray) -> None:
 # ---- a call ------------------------------------------------------------------------------------------------------
 
 
+class _Tensors(NamedTuple):
+    """What a call can be differentiated by."""
+
+    values: Tensor | None
+    """inputs, where they are no spikes"""
+    weight: Tensor
+    alpha: Tensor
+    rho: Tensor
+    beta: Tensor
+    v_th: Tensor
+    noise_std: Tensor
+    noise: Tensor | None
+    v: Tensor
+    b: Tensor
+    z: Tensor
+    z_before: Tensor
+    pending: Tensor
+    y: Tensor
+
+
+class _Tape(NamedTuple):
+    """What the forward pass leaves for the backward pass, by block."""
+
+    z: np.ndarray
+    """masks of spikes, (blocks, 2 + time, n)"""
+    v: np.ndarray
+    b: np.ndarray
+    """see `kernels.Kept`; memory="low" keeps none"""
+    starts: np.ndarray
+    """memory="low": voltages, adaptation and currents to come at the start of each segment"""
+
+
 class _Job:
     """One call of `run`: what its forward and backward passes share apart from tensors that need gradients."""
 
@@ -160,24 +223,65 @@ class _Job:
         constants: Constants,
         refractory: Tensor,
         record: tuple[Record, ...],
-        lanes: int,
+        memory: Memory,
     ) -> None:
-        self.constants, self.record, self.lanes = constants, record, lanes
+        self.constants, self.record = constants, record
         self.steps, self.batch, self.n_in = inputs.shape
+        self.lanes = lanes_for(self.batch)
         self.n, self.n_out, self.depth = wiring.n, wiring.n_out, wiring.max_delay
         self.dtype = _DTYPES[wiring.weight.dtype]
-        self.word = WORDS[lanes](0)
-        self.index = _index(wiring, lanes)
-        self.size = self.n * lanes
+        self.word = WORDS[self.lanes](0)
+        self.index = _index(wiring, self.lanes)
+        self.size = self.n * self.lanes
+        self.columns = (self.n + self.n_out) * self.lanes
         self.chunk = min(CHUNK, self.steps)
-        self.n_blocks = -(-self.batch // lanes)
+        self.n_blocks = -(-self.batch // self.lanes)
+        self.segments = self._segments(memory)
         self.refractory_before = refractory.numpy()
+        self.silent_steps = int(refractory.max())
         self.refractory = refractory.clone()
         self.values: Tensor | None = None
         self.x = self._pack(inputs)
         if self.x is None:
             self.values = inputs.to(wiring.weight.dtype).contiguous()
             self.x = np.empty((self.n_blocks, 0, self.n_in), self.word.dtype)
+
+    def _segments(self, memory: Memory) -> list[tuple[int, int]]:
+        """Stretches of time of which the backward pass holds everything at once, the last step excluded."""
+        if memory == "fast":
+            return [(0, self.steps)]
+        # a state kept per segment costs depth + 2 rows, so that segments of this length cost the least together
+        length = max(SEGMENT, math.isqrt(self.steps * (self.depth + 2)) // CHUNK * CHUNK)
+        return [(start, min(start + length, self.steps)) for start in range(0, self.steps, length)]
+
+    def tape(self, trained: bool, n_slots: int) -> _Tape:
+        """Room for what is kept of the forward pass."""
+        whole = trained and len(self.segments) == 1
+        starts = len(self.segments) if trained and not whole else 0
+        return _Tape(
+            *_reused_room(
+                ((self.n_blocks, self.steps + 2, self.n), self.word.dtype),
+                *(((self.n_blocks, *shape), self.dtype) for shape in self._kept(self.steps if whole else 0, n_slots)),
+                ((self.n_blocks, starts, 2 * self.size + self.depth * self.columns), self.dtype),
+            )
+        )
+
+    def _kept(self, steps: int, n_slots: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Shapes of `kernels.Kept` for so many steps."""
+        return (steps + 1 if steps else 0, self.size), (-(-steps // self.chunk), n_slots * self.lanes)
+
+    def kept_of_segment(self, n_slots: int) -> kernels.Kept:
+        """Room for the longest segment."""
+        return kernels.Kept(*(_room(shape, self.dtype) for shape in self._kept(self.segments[0][1], n_slots)))
+
+    def save_start(self, block: kernels.Block, start: np.ndarray) -> None:
+        start[: self.size], start[self.size : 2 * self.size] = block.v, block.b
+        start[2 * self.size :] = block.window[: self.depth * self.columns]
+
+    def load_start(self, block: kernels.Block, start: np.ndarray) -> None:
+        block.v[:], block.b[:] = start[: self.size], start[self.size : 2 * self.size]
+        block.window[: self.depth * self.columns] = start[2 * self.size :]
+        block.window[self.depth * self.columns :] = 0
 
     def span(self, block: int) -> tuple[int, int]:
         """First sample of a block, and how many it has."""
@@ -203,12 +307,10 @@ class _Job:
         values, index = weight.detach().numpy(), self.index
         return kernels.Net(index.row, index.inner, index.offset, values[index.slots], self.n_out, self.depth)
 
-    def cells(
-        self, alpha: Tensor, rho: Tensor, beta: Tensor, v_th: Tensor, noise_std: Tensor, all_slots: bool
-    ) -> kernels.Neurons:
+    def cells(self, tensors: _Tensors, all_slots: bool) -> kernels.Neurons:
+        """all_slots: keep the adaptation of all neurons, not only of those whose threshold it moves."""
         c, f = self.constants, self.dtype
-        columns = (alpha, rho, beta, v_th, noise_std)
-        a, r, rise, base, amplitude = (np.ascontiguousarray(column.detach().numpy()) for column in columns)
+        a, r, rise, base, amplitude = (np.ascontiguousarray(column.detach().numpy()) for column in tensors[2:7])
         kept = np.ones(self.n, bool) if all_slots else rise != 0
         return kernels.Neurons(
             alpha=a,
@@ -229,7 +331,7 @@ class _Job:
             inverse_width=f(1 / c.surrogate.width),
         )
 
-    def block(self, number: int, z: np.ndarray, silent_steps: int) -> kernels.Block:
+    def block(self, number: int, z: np.ndarray) -> kernels.Block:
         """Room for a block; its state is filled by `kernels.enter`."""
         first, count = self.span(number)
         room = {name: _room(self.size, self.dtype) for name in ("v", "b", "counts")}
@@ -238,7 +340,7 @@ class _Job:
             count,
             x=self.x[number],
             z=z[number],
-            silent=np.empty((silent_steps, self.n), self.word.dtype),
+            silent=np.empty((self.silent_steps, self.n), self.word.dtype),
             events=np.empty(max(self.n_in, self.n) * self.lanes, np.int32),
             crowds=np.empty(max(self.n_in, self.n) + 1, np.int32),
             silent_now=np.empty(self.n, self.word.dtype),
@@ -249,16 +351,16 @@ class _Job:
         )
 
     def window(self) -> np.ndarray:
-        return _room((self.depth + self.chunk) * (self.n + self.n_out) * self.lanes, self.dtype)
+        return _room((self.depth + self.chunk) * self.columns, self.dtype)
 
     def adjoint(
         self,
         n_slots: int,
         weight: np.ndarray,
         constants: np.ndarray,
+        all_b: bool,
         values: np.ndarray,
         noise: np.ndarray,
-        all_b: bool,
     ) -> kernels.Adjoint:
         """Room for a block's gradients; those of its last state are filled by `kernels.enter_backward`."""
         v, b, reset, rate, z, z_before = _room((6, self.size), self.dtype)
@@ -295,115 +397,125 @@ class _Job:
         return tensor.detach().contiguous().numpy()
 
 
+def _forward(job: _Job, tensors: _Tensors, trained: bool, all_slots: bool) -> tuple[tuple[Tensor | None, ...], _Tape]:
+    """All blocks through time.  Returns the activity's and the state's tensors, and the tape."""
+    cells, net = job.cells(tensors, all_slots), job.net(tensors.weight)
+    v, b, z, z_before, pending, y = (part.detach().contiguous().numpy() for part in tensors[8:])
+    state = (v, b, z, z_before, job.refractory_before, pending, y)
+    values, noise = job.over_time(tensors.values, job.n_in), job.over_time(tensors.noise, job.n)
+
+    new, over_time = tensors.weight.new_empty, (job.steps, job.batch)
+    readout, rate = new(*over_time, job.n_out), new(job.batch, job.n)
+    traces = [new(*over_time, job.n) if name in job.record else None for name in ("spikes", "voltages", "thresholds")]
+    outputs = kernels.Outputs(readout.numpy(), *(job.over_time(trace, job.n) for trace in traces))
+    last = [new(part.shape) for part in tensors[8:]]
+    v, b, z, z_before, pending, y = (part.numpy() for part in last)
+    results = (v, b, z, z_before, job.refractory.numpy(), pending, y, rate.numpy())
+
+    tape = job.tape(trained, int(cells.slot.max() + 1))
+    binary = [True] * job.n_blocks
+
+    def work(number: int) -> None:
+        block = job.block(number, tape.z)
+        kept = kernels.Kept(tape.v[number], tape.b[number])
+        binary[number] = kernels.enter(block, *state, job.lanes)
+        for segment, (t0, t1) in enumerate(job.segments):
+            if tape.starts.shape[1]:
+                job.save_start(block, tape.starts[number, segment])
+            kernels.forward(t0, t1, net, cells, block, values, noise, kept, outputs, job.word)
+        kernels.leave(block, cells.n_ref, *results, job.lanes)
+
+    _share_out(job.n_blocks, work)
+    if not all(binary):
+        raise ValueError("state.z and state.z_before must be 0 or 1 in the compiled kernel; use backend='reference'")
+    rate *= 1000 / (job.constants.dt * job.steps)
+    return (readout, rate, *traces, *last), tape
+
+
 class _Run(torch.autograd.Function):
     """`run` as one node of the graph."""
 
     @staticmethod
-    def forward(ctx, job, values, weight, alpha, rho, beta, v_th, noise_std, noise, v, b, z, z_before, pending, y):
+    def forward(ctx, job: _Job, *tensors: Tensor | None):
         ctx.set_materialize_grads(False)
-        constants = (alpha, rho, beta, v_th, noise_std)
-        trained = any(ctx.needs_input_grad)
-        cells = job.cells(*constants, all_slots=any(ctx.needs_input_grad[3:7]))
-        net = job.net(weight)
-        state = [part.detach().contiguous().numpy() for part in (v, b, z, z_before)]
-        state += [job.refractory_before, *(part.detach().contiguous().numpy() for part in (pending, y))]
-        x_values, x_noise = job.over_time(values, job.n_in), job.over_time(noise, job.n)
-
-        new = weight.new_empty
-        over_time = job.steps, job.batch
-        readout, rate = new(*over_time, job.n_out), new(job.batch, job.n)
-        traces = [
-            new(*over_time, job.n) if name in job.record else None for name in ("spikes", "voltages", "thresholds")
-        ]
-        outputs = kernels.Outputs(readout.numpy(), *(job.over_time(trace, job.n) for trace in traces))
-        last = [new(part.shape) for part in (v, b, z, z_before, pending, y)]
-        v1, b1, z1, z_before1, pending1, y1 = (part.numpy() for part in last)
-        refractory = job.refractory.numpy()
-
-        rows = job.steps + 1 if trained else 0
-        n_chunks = -(-job.steps // job.chunk) if trained else 0
-        n_slots = int(cells.slot.max() + 1)
-        masks, kept_v, kept_b = _reused_room(
-            ((job.n_blocks, job.steps + 2, job.n), job.word.dtype),
-            ((job.n_blocks, rows, job.size), job.dtype),
-            ((job.n_blocks, n_chunks, n_slots * job.lanes), job.dtype),
-        )
-        silent_steps = int(job.refractory_before.max(initial=0))
-        binary = [True] * job.n_blocks
-
-        def work(number: int) -> None:
-            block = job.block(number, masks, silent_steps)
-            kept = kernels.Kept(kept_v[number], kept_b[number])
-            binary[number] = kernels.enter(block, *state, job.lanes)
-            kernels.forward(0, job.steps, net, cells, block, x_values, x_noise, kept, outputs, job.word)
-            kernels.leave(block, cells.n_ref, v1, b1, z1, z_before1, refractory, pending1, y1, rate.numpy(), job.lanes)
-
-        _share_out(job.n_blocks, work)
-        if not all(binary):
-            raise ValueError(
-                "state.z and state.z_before must be 0 or 1 in the compiled kernel; use backend='reference'"
-            )
-        rate *= 1000 / (job.constants.dt * job.steps)
-        if trained:
-            ctx.job, ctx.silent_steps = job, silent_steps
-            ctx.save_for_backward(
-                values, weight, *constants, noise, *(torch.from_numpy(a) for a in (masks, kept_v, kept_b))
-            )
-        return readout, rate, *traces, *last
+        # of alpha, rho, beta or v_th; the job is argument 0
+        ctx.all_slots = any(ctx.needs_input_grad[3:7])
+        results, tape = _forward(job, _Tensors(*tensors), trained=True, all_slots=ctx.all_slots)
+        ctx.job = job
+        ctx.save_for_backward(*tensors[:8], *(torch.from_numpy(array) for array in tape))
+        return results
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, g_readout, g_rate, g_spikes, g_voltages, g_thresholds, g_v, g_b, g_z, g_z_before, g_pending, g_y):
-        job = ctx.job
-        values, weight, *constants, noise, masks, kept_v, kept_b = ctx.saved_tensors
-        needs = ctx.needs_input_grad
-        wants_constants = any(needs[3:7])
-        masks, kept_v, kept_b = masks.numpy(), kept_v.numpy(), kept_b.numpy()
-        cells, net = job.cells(*constants, all_slots=wants_constants), job.net(weight)
-        x_values, x_noise = job.over_time(values, job.n_in), job.over_time(noise, job.n)
-        upstream = kernels.Upstream(
-            job.over_time(g_readout, job.n_out),
-            *(job.over_time(g, job.n) for g in (g_spikes, g_voltages, g_thresholds)),
-            job.batch,
-        )
-        g_values = torch.empty_like(values) if needs[1] else None
-        g_noise = torch.empty_like(noise, memory_format=torch.contiguous_format) if needs[8] else None
-        g_of_values, g_of_noise = job.over_time(g_values, job.n_in), job.over_time(g_noise, job.n)
+        job: _Job = ctx.job
+        tensors = _Tensors(*ctx.saved_tensors[:8], *[None] * 6)
+        tape = _Tape(*(array.numpy() for array in ctx.saved_tensors[8:]))
+        traces = (job.over_time(g, job.n) for g in (g_spikes, g_voltages, g_thresholds))
+        upstream = kernels.Upstream(job.over_time(g_readout, job.n_out), *traces, job.batch)
 
-        def zeros_if_none(grad: Tensor | None, *shape: int) -> np.ndarray:
-            return (weight.new_zeros(shape) if grad is None else grad.contiguous()).numpy()
+        def or_zeros(grad: Tensor | None, *shape: int) -> np.ndarray:
+            return np.zeros(shape, job.dtype) if grad is None else grad.contiguous().numpy()
 
         per_neuron = job.batch, job.n
-        last = [zeros_if_none(g, *per_neuron) for g in (g_v, g_b, g_z, g_z_before)]
-        last += [zeros_if_none(g_pending, job.depth, *per_neuron), zeros_if_none(g_y, job.batch, job.n_out)]
-        rate_scale = 1000 / (job.constants.dt * job.steps)
-        last.append(zeros_if_none(g_rate, *per_neuron) * job.dtype(rate_scale))
-        all_b = bool((last[1][:, cells.slot < 0] != 0).any())
-        first = [np.empty(per_neuron, job.dtype) for _ in range(4)]
-        first += [np.empty((job.depth, *per_neuron), job.dtype), np.empty((job.batch, job.n_out), job.dtype)]
+        last = [or_zeros(g, *per_neuron) for g in (g_v, g_b, g_z, g_z_before)]
+        last += [or_zeros(g_pending, job.depth, *per_neuron), or_zeros(g_y, job.batch, job.n_out)]
+        last.append(or_zeros(g_rate, *per_neuron) * job.dtype(1000 / (job.constants.dt * job.steps)))
+        return None, *_backward(job, tensors, tape, upstream, last, ctx.all_slots, ctx.needs_input_grad[1:])
 
-        n_groups = min(job.n_blocks, GROUPS)
-        g_weight = np.zeros((n_groups, len(net.weight)), job.dtype)
-        n_slots = int(cells.slot.max() + 1)
-        g_constants = np.zeros((n_groups, 5, job.size if wants_constants or needs[7] else 0), job.dtype)
 
-        def work(group: int) -> None:
-            for number in range(group, job.n_blocks, n_groups):
-                block = job.block(number, masks, ctx.silent_steps)
-                kept = kernels.Kept(kept_v[number], kept_b[number])
-                adjoint = job.adjoint(n_slots, g_weight[group], g_constants[group], g_of_values, g_of_noise, all_b)
-                kernels.find_first_silent(block, job.refractory_before)
-                kernels.enter_backward(block, adjoint, *last, job.lanes)
-                kernels.backward(0, job.steps, net, cells, block, x_values, x_noise, kept, upstream, adjoint, job.word)
-                kernels.leave_backward(block, adjoint, *first, job.lanes)
+def _backward(
+    job: _Job,
+    tensors: _Tensors,
+    tape: _Tape,
+    upstream: kernels.Upstream,
+    last: list[np.ndarray],
+    all_slots: bool,
+    needs: tuple[bool, ...],
+) -> tuple[Tensor | None, ...]:
+    """All blocks back through time.  Returns the gradient of each of `_Tensors`.
 
-        _share_out(n_groups, work)
-        g_all = np.zeros(len(weight), job.dtype)
-        g_all[job.index.slots] = g_weight.sum(0)
-        by_constant = [None] * 5
-        if g_constants.size:
-            by_constant = [torch.from_numpy(g) for g in g_constants.reshape(n_groups, 5, job.n, job.lanes).sum((0, 3))]
-        return None, g_values, torch.from_numpy(g_all), *by_constant, g_noise, *(torch.from_numpy(g) for g in first)
+    last: gradients of the last state and, at the end, of the spikes through the rate; all batch first.
+    """
+    needs = _Tensors(*needs)
+    cells, net = job.cells(tensors, all_slots), job.net(tensors.weight)
+    values, noise = job.over_time(tensors.values, job.n_in), job.over_time(tensors.noise, job.n)
+    nothing = kernels.Outputs(*(np.empty((0, 0, 0), job.dtype) for _ in range(4)))
+    g_values = torch.empty_like(tensors.values) if needs.values else None
+    g_noise = tensors.noise.new_empty(tensors.noise.shape) if needs.noise else None
+    traces = {"values": job.over_time(g_values, job.n_in), "noise": job.over_time(g_noise, job.n)}
+    first = [np.empty_like(part) for part in last[:-1]]
+
+    n_groups, n_slots = min(job.n_blocks, GROUPS), int(cells.slot.max() + 1)
+    g_weight = np.zeros((n_groups, len(net.weight)), job.dtype)
+    g_constants = np.zeros((n_groups, 5, job.size if all_slots or needs.noise_std else 0), job.dtype)
+    all_b = bool((last[1][:, cells.slot < 0] != 0).any())
+    again = tape.starts.shape[1] > 0
+
+    def work(group: int) -> None:
+        kept = job.kept_of_segment(n_slots) if again else None
+        for number in range(group, job.n_blocks, n_groups):
+            block = job.block(number, tape.z)
+            adjoint = job.adjoint(n_slots, g_weight[group], g_constants[group], all_b, **traces)
+            kernels.find_first_silent(block, job.refractory_before)
+            kernels.enter_backward(block, adjoint, *last, job.lanes)
+            for segment in reversed(range(len(job.segments))):
+                t0, t1 = job.segments[segment]
+                if again:
+                    job.load_start(block, tape.starts[number, segment])
+                    kernels.forward(t0, t1, net, cells, block, values, noise, kept, nothing, job.word)
+                else:
+                    kept = kernels.Kept(tape.v[number], tape.b[number])
+                kernels.backward(t0, t1, net, cells, block, values, noise, kept, upstream, adjoint, job.word)
+            kernels.leave_backward(block, adjoint, *first, job.lanes)
+
+    _share_out(n_groups, work)
+    g_slots = np.zeros(len(tensors.weight), job.dtype)
+    g_slots[job.index.slots] = g_weight.sum(0)
+    by_constant = [None] * 5
+    if g_constants.size:
+        by_constant = [torch.from_numpy(g) for g in g_constants.reshape(n_groups, 5, job.n, job.lanes).sum((0, 3))]
+    return g_values, torch.from_numpy(g_slots), *by_constant, g_noise, *(torch.from_numpy(g) for g in first)
 
 
 # ---- threads -----------------------------------------------------------------------------------------------------
@@ -432,3 +544,24 @@ def _share_out(n_tasks: int, work: Callable[[int], None]) -> None:
     take()
     for other in others:
         other.result()
+
+
+# ---- the first call ----------------------------------------------------------------------------------------------
+
+
+class _CompileNotice(event.Listener):
+    """One line in a terminal when numba finds nothing in its cache on disk: a wait, not a hang."""
+
+    said = False
+
+    def on_start(self, event: event.Event) -> None:
+        of_ours = event.data["dispatcher"].py_func.__module__ == kernels.__name__
+        if of_ours and not self.said and sys.stderr.isatty():
+            self.said = True
+            print("lsnn: compiling the kernel for this machine, about 15 s, once ...", file=sys.stderr, flush=True)
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+event.register("numba:compile", _CompileNotice())

@@ -139,6 +139,22 @@ INLINE = {**JIT, "forceinline": True}
 """for what runs once per neuron and step: a call that is not inlined takes its vectors through memory"""
 
 
+@njit(**JIT)
+def sort_by(key, order, row, result):
+    """result <- order, sorted by key[order] and otherwise unchanged; row <- where each key begins, and the end."""
+    for j in range(len(order)):
+        row[key[order[j]] + 1] += 1
+    for k in range(1, len(row)):
+        row[k] += row[k - 1]
+    for j in range(len(order)):
+        k = key[order[j]]
+        result[row[k]] = order[j]
+        row[k] += 1
+    for k in range(len(row) - 1, 0, -1):
+        row[k] = row[k - 1]
+    row[0] = 0
+
+
 # ---- rows of lanes (loops, since numba takes seconds to compile array expressions) ---------------------------------
 
 
