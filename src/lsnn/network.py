@@ -204,6 +204,15 @@ class LSNN(nn.Module):
         )
         return activity._replace(readout=activity.readout + self.bias), state
 
+    def stepper(self, batch: int = 1, state: State | None = None) -> ops.Stepper:
+        """The network as it is now, to be stepped by a closed loop: no gradients, little overhead, on the CPU.
+
+        step = net.stepper()
+        readout, spikes = step(inputs)              # inputs: (batch, n_in), one step of dt
+        """
+        state = self.initial_state(batch) if state is None else state
+        return ops.Stepper(self.synapses.wiring(), self.constants(), state, self.bias)
+
 
 def _noise(inputs: Tensor, n: int, dtype: torch.dtype, generator: torch.Generator) -> Float[Tensor, "time batch n"]:
     """Standard normal, drawn step by step: the stream does not depend on how time is split into calls."""

@@ -245,6 +245,24 @@ def test_low_memory_gives_the_same_bits(dtype):
     assert all(torch.equal(grads[name], grads_low[name]) for name in grads)
 
 
+@pytest.mark.parametrize("inputs", ["spikes", "currents"])
+@pytest.mark.parametrize("reset_delay", [0, 1])
+def test_single_steps_equal_a_run_bit_for_bit(inputs, reset_delay):
+    problem = Problem(batch=11, steps=50, inputs=inputs, reset_delay=reset_delay, noise=True, gain=3.0)
+    net, x, state = problem.net(), problem.signal(), problem.state()
+    noise = problem.draw(problem.steps, problem.batch, net.synapses.n, kind=torch.randn)
+    wiring, constants = net.synapses.wiring(), net.constants()
+    activity, last = compiled.run(x, wiring, constants, state, noise, ["spikes"])
+    assert 0.01 < activity.spikes.mean() < 0.5
+    stepper = compiled.Stepper(wiring, constants, state)
+    for t in range(problem.steps):
+        readout, spikes = stepper(x[t], noise[t])
+        assert torch.equal(readout, activity.readout[t]) and torch.equal(spikes, activity.spikes[t])
+        if t == 20:
+            stepper.state = stepper.state
+    assert all(torch.equal(a, b) for a, b in zip(stepper.state, last, strict=True))
+
+
 def test_backward_twice_through_a_kept_graph_gives_the_same():
     net, x = _net_and_signal()
     activity, _ = net(x)

@@ -493,6 +493,32 @@ def forward(t0, t1, net, cells, block, values, noise, kept, outputs, word):
     restore_denormals(mode)
 
 
+@njit(**JIT)
+def stream(net, cells, block, x, no_values, noise, kept, outputs, word):
+    """One step of a block without a past or a future in its arrays: inputs x (1, batch, n_in), spikes or not."""
+    n, n_in, n_ref = len(cells.alpha), x.shape[2], cells.n_ref
+    spikes = pack(x, block.first * n_in, n_in, block.size, block.x, 0)
+    forward(0, 1, net, cells, block, no_values if spikes else x, noise, kept, outputs, word)
+    for i in range(n):
+        mask = peek(block.z, 2 * n + i)
+        poke(block.z, i, peek(block.z, n + i))
+        poke(block.z, n + i, mask)
+        for step in range(len(block.silent)):
+            later = peek(block.silent, (step + 1) * n + i) if step + 1 < len(block.silent) else 0
+            poke(block.silent, step * n + i, later | mask if step < n_ref else later)
+
+
+@njit(**JIT)
+def count_silent(block, refractory):
+    """refractory (batch, n) <- how many more steps each neuron is silent."""
+    for lane in range(block.size):
+        for i in range(refractory.shape[1]):
+            left = 0
+            for step in range(len(block.silent)):
+                left += (block.silent[step, i] >> lane) & 1
+            refractory[block.first + lane, i] = left
+
+
 # ---- backward ----------------------------------------------------------------------------------------------------
 
 
