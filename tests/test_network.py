@@ -208,7 +208,7 @@ def test_seed_decides_everything():
         (lambda: network()(spikes(), network().initial_state(3)), r"state is of \(3, 20\)"),
         (lambda: network()(spikes(), network(max_delay=2).initial_state(4)), "state holds delays up to 2 steps"),
         (lambda: network()(spikes(), record=("voltage",)), "cannot record .'voltage'.; known: spikes"),
-        (lambda: network(backend="fpga")(spikes()), "unknown backend 'fpga'; known: auto, reference"),
+        (lambda: network(backend="fpga")(spikes()), "unknown backend 'fpga'; known: auto, reference, compiled"),
         (lambda: lsnn.LSNN(0, lsnn.Cells(), 1), "n_in must be at least 1, got 0"),
         (lambda: network(tau_out=-1.0), "tau_out must not be negative"),
     ],

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lsnn import ops
 from lsnn.neuron import Cells, Constants, State
-from lsnn.ops import Activity, Backend, Record
+from lsnn.ops import Activity, Backend, Memory, Record
 from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Array, Connections, Synapses, as_tensor
@@ -43,6 +43,7 @@ class LSNN(nn.Module):
         tau_out: float = 20.0,
         seed: int = 0,
         backend: Backend = "auto",
+        memory: Memory = "fast",
     ) -> None:
         """Draw a random network from ``seed``; `lsnn.synapses.Synapses` explains what it is drawn from.
 
@@ -53,6 +54,7 @@ class LSNN(nn.Module):
         gain: factor on the initial weights.
         tau_out: time constant of the readout, ms; 0 leaves it unfiltered.
         backend: which kernel runs it, see `lsnn.ops.run`.
+        memory: "low" for long runs and large batches, see `lsnn.ops.run`.
         """
         super().__init__()
         for name, size in (("n_in", n_in), ("n_out", n_out)):
@@ -69,7 +71,7 @@ class LSNN(nn.Module):
             gain=gain,
             generator=generator_for(seed, "synapses"),
         )
-        self._assemble(cells, synapses, tau_out, seed, backend)
+        self._assemble(cells, synapses, tau_out, seed, backend, memory)
 
     @classmethod
     def from_arrays(
@@ -88,6 +90,7 @@ class LSNN(nn.Module):
         max_delay: int | None = None,
         fixed_signs: bool = False,
         backend: Backend = "auto",
+        memory: Memory = "fast",
         dtype: torch.dtype | None = None,
     ) -> "LSNN":
         """Build a network from explicit synapses, for instance those of another simulator.
@@ -119,7 +122,7 @@ class LSNN(nn.Module):
         )
         self = cls.__new__(cls)
         nn.Module.__init__(self)
-        self._assemble(cells, synapses, tau_out, 0, backend)
+        self._assemble(cells, synapses, tau_out, 0, backend, memory)
         if bias is not None:
             given_bias = as_tensor(bias)
             if given_bias.shape != (synapses.n_out,):
@@ -129,11 +132,14 @@ class LSNN(nn.Module):
             self.bias.data.copy_(given_bias)
         return self
 
-    def _assemble(self, cells: Cells, synapses: Synapses, tau_out: float, seed: int, backend: Backend) -> None:
+    def _assemble(
+        self, cells: Cells, synapses: Synapses, tau_out: float, seed: int, backend: Backend, memory: Memory
+    ) -> None:
         if not tau_out >= 0:
             raise ValueError(f"tau_out must not be negative, got {tau_out} ms; 0 leaves the readout unfiltered")
         self.cells, self.tau_out = cells, tau_out
         self.backend: Backend = backend
+        self.memory: Memory = memory
         self.synapses = synapses
         self.bias = nn.Parameter(torch.zeros(synapses.n_out, dtype=synapses.theta.dtype))
         for name, values in cells.draw(generator_for(seed, "cells")).items():
@@ -194,8 +200,19 @@ class LSNN(nn.Module):
                     "a network with noise_std > 0 needs a generator: net(inputs, generator=torch.Generator())"
                 )
             noise = _noise(inputs, self.cells.n, constants.noise_std.dtype, generator)
-        activity, state = ops.run(inputs, wiring, constants, state, noise=noise, record=record, backend=self.backend)
+        activity, state = ops.run(
+            inputs, wiring, constants, state, noise=noise, record=record, backend=self.backend, memory=self.memory
+        )
         return activity._replace(readout=activity.readout + self.bias), state
+
+    def stepper(self, batch: int = 1, state: State | None = None) -> ops.Stepper:
+        """The network as it is now, to be stepped by a closed loop: no gradients, little overhead, on the CPU.
+
+        step = net.stepper()
+        readout, spikes = step(inputs)              # inputs: (batch, n_in), one step of dt
+        """
+        state = self.initial_state(batch) if state is None else state
+        return ops.Stepper(self.synapses.wiring(), self.constants(), state, self.bias)
 
 
 def _noise(inputs: Tensor, n: int, dtype: torch.dtype, generator: torch.Generator) -> Float[Tensor, "time batch n"]:

@@ -76,6 +76,6 @@ def _rates(ax: Axes, curves: Learning) -> None:
     start_at_zero(ax)
     if curves.rate_target is not None:
         target = Reference(curves.rate_target, f"target {curves.rate_target:g} Hz")
-        draw_references(ax, left=[target])  # rates start far above it, and what matters is how they end
+        draw_references(ax, left=[target])  # what matters is how the rates end, at the right
     ax.set_ylabel("firing rate (Hz)")
     ax.legend(loc="best", ncols=2, columnspacing=1)

@@ -1,5 +1,6 @@
 """THE kernel function: a network of spiking cells over a stretch of time.  Implementations stand beside each other."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,14 +9,17 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
-from lsnn.ops import reference
+from lsnn.ops import compiled, reference
 from lsnn.ops.activity import Activity as Activity
+from lsnn.ops.activity import Memory as Memory
 from lsnn.ops.activity import Record as Record
+from lsnn.ops.compiled import Stepper as Stepper
 from lsnn.synapses import Wiring
 
-Backend = Literal["auto", "reference"]
-BACKENDS = {"reference": reference.run}
-"""implementations by name, the preferred one for "auto" last"""
+Backend = Literal["auto", "reference", "compiled"]
+BACKENDS = {"reference": reference.run, "compiled": compiled.run}
+
+_fallbacks_said: set[str] = set()
 
 
 def run(
@@ -27,6 +31,7 @@ def run(
     noise: Float[Tensor, "time batch n"] | None = None,
     record: Sequence[Record] = (),
     backend: Backend = "auto",
+    memory: Memory = "fast",
 ) -> tuple[Activity, State]:
     """Run a network over `inputs` from `state`; equations in `lsnn.neuron.step`.
 
@@ -36,7 +41,11 @@ def run(
     inputs: spikes (any integer or boolean dtype) or real values, which enter as currents.
     noise: standard normal, scaled by constants.noise_std.
     record: traces to keep beside the readout and the rates.
-    backend: "auto" takes the fastest that can do the job; a name takes that one or raises.
+    backend: "auto" takes the compiled kernel where it can do the job, else the reference; a name takes that one or
+        raises.
+    memory: "low" keeps a state now and then instead of every voltage, and computes the rest again in the backward
+        pass: a fraction of the memory at about 1.4 times the time, and the same gradients bit for bit.  The reference
+        knows only "fast".
 
     Returns the activity and the state after the last step.  Running T steps equals running them in two calls with
     the state handed over, bit for bit.  Differentiable in weights, constants, real-valued inputs, noise and state.
@@ -57,8 +66,19 @@ def run(
         raise ValueError(f"cannot record {sorted(unknown)}; known: spikes, voltages, thresholds")
     if backend != "auto" and backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
-    kernel = BACKENDS[backend] if backend != "auto" else list(BACKENDS.values())[-1]
-    return kernel(inputs, wiring, constants, state, noise, record)
+    if memory not in ("fast", "low"):
+        raise ValueError(f"unknown memory {memory!r}; known: fast, low")
+    if backend == "auto":
+        reason = compiled.unsupported(inputs, wiring, constants, state, noise)
+        backend = "reference" if reason else "compiled"
+        if reason and reason not in _fallbacks_said:
+            _fallbacks_said.add(reason)
+            warnings.warn(
+                f"the compiled kernel cannot run this: {reason}; using the reference, which backend='reference' does "
+                "without this message",
+                stacklevel=2,
+            )
+    return BACKENDS[backend](inputs, wiring, constants, state, noise, record, memory)
 
 
 def initial_state(wiring: Wiring, batch: int) -> State:

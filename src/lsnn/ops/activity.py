@@ -7,6 +7,8 @@ from torch import Tensor
 
 Record = Literal["spikes", "voltages", "thresholds"]
 """traces a kernel keeps on request"""
+Memory = Literal["fast", "low"]
+"""what is kept for the backward pass: everything, or a state now and then, from which the rest is computed again"""
 
 
 class Activity(NamedTuple):

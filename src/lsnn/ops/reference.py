@@ -7,7 +7,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lsnn.neuron import Cell, Constants, State, step
-from lsnn.ops.activity import Activity, Record
+from lsnn.ops.activity import Activity, Memory, Record
 from lsnn.synapses import Wiring
 
 CROWDED = 100
@@ -21,8 +21,9 @@ def run(
     state: State,
     noise: Float[Tensor, "time batch n"] | None,
     record: Sequence[Record],
+    memory: Memory = "fast",
 ) -> tuple[Activity, State]:
-    """Same signature and meaning as `lsnn.ops.run`.
+    """Same signature and meaning as `lsnn.ops.run`; autograd keeps everything, whatever `memory` says.
 
     Neuron-major inside, (n, batch): every synapse then adds one contiguous row to another.
     """

@@ -1,0 +1,301 @@
+"""The compiled kernel against its definition: outputs, states and every gradient, on networks that spike."""
+
+import warnings
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+import lsnn
+from lsnn import ops
+from lsnn.neuron import State
+from lsnn.ops import compiled, reference
+from lsnn.surrogates import SHAPES
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
+"""largest difference of a tensor over its largest value"""
+CONSTANTS = ("tau_m", "tau_a", "beta", "v_th", "noise_std")
+
+
+@dataclass
+class Problem:
+    """A random network, input, state and loss, everything about them trained.  It spikes by a push on its way."""
+
+    seed: int = 0
+    steps: int = 30
+    batch: int = 5
+    n_in: int = 6
+    n_regular: int = 4
+    n_adaptive: int = 5
+    n_out: int = 3
+    connectivity: float = 0.6
+    max_delay: int = 4
+    n_ref: int = 3
+    reset_delay: int = 0
+    surrogate: str = "triangular"
+    inputs: str = "spikes"
+    density: float = 0.2
+    gain: float = 0.3
+    noise: bool = False
+    trainable: tuple[str, ...] = CONSTANTS
+    record: tuple[str, ...] = ()
+    dtype: torch.dtype = torch.float64
+    generator: torch.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+
+    def draw(self, *shape: int, kind=torch.rand) -> torch.Tensor:
+        return kind(shape, generator=self.generator, dtype=self.dtype)
+
+    def net(self) -> lsnn.LSNN:
+        cells = lsnn.Cells(
+            n_regular=self.n_regular,
+            n_adaptive=self.n_adaptive,
+            tau_m_range=(5.0, 30.0),
+            tau_a_range=(20.0, 200.0),
+            v_th=0.05,
+            n_ref=self.n_ref,
+            reset_delay=self.reset_delay,
+            surrogate=self.surrogate,
+            surrogate_width=1.3,
+            noise_std=0.2 if self.noise else 0.0,
+            trainable=self.trainable,
+        )
+        return lsnn.LSNN(
+            self.n_in,
+            cells,
+            self.n_out,
+            connectivity=self.connectivity,
+            max_delay=self.max_delay,
+            gain=self.gain,
+            seed=self.seed,
+        ).to(self.dtype)
+
+    def signal(self, steps: int | None = None) -> torch.Tensor:
+        x = self.draw(steps or self.steps, self.batch, self.n_in)
+        if self.inputs == "currents":
+            return x.sub(0.5).requires_grad_()
+        spikes = x < self.density
+        return {"spikes": spikes.to(torch.uint8), "bool": spikes, "counts": 3 * spikes.int(), "float": spikes.to(x)}[
+            self.inputs
+        ]
+
+    def state(self) -> State:
+        """In full swing; the first currents on their way push every neuron that may spike over its threshold."""
+        n = self.n_regular + self.n_adaptive
+        pending = self.draw(self.max_delay, self.batch, n)
+        pending[0] += 50
+        refractory = torch.randint(0, self.n_ref // 2 + 1, (self.batch, n), generator=self.generator)
+        refractory[:, 0] = 0
+        return State(
+            v=(0.05 * self.draw(self.batch, n)).requires_grad_(),
+            b=(0.2 * self.draw(self.batch, n)).requires_grad_(),
+            z=(self.draw(self.batch, n) < 0.3).to(self.dtype).requires_grad_(),
+            z_before=(self.draw(self.batch, n) < 0.3).to(self.dtype).requires_grad_(),
+            refractory=refractory,
+            pending=pending.requires_grad_(),
+            y=self.draw(self.batch, self.n_out).requires_grad_(),
+        )
+
+    def run(self, kernel) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Everything that comes out, and the gradient of a random sum of it to everything that went in."""
+        self.__post_init__()
+        net, x, state = self.net(), self.signal(), self.state()
+        noise = (
+            self.draw(self.steps, self.batch, net.synapses.n, kind=torch.randn).requires_grad_() if self.noise else None
+        )
+        activity, last = kernel(x, net.synapses.wiring(), net.constants(), state, noise, self.record)
+        named = {**activity._asdict(), **{f"last {name}": part for name, part in last._asdict().items()}}
+        outputs = {name: part for name, part in named.items() if part is not None}
+        loss = sum(
+            (part * self.draw(*part.shape, kind=torch.randn)).sum() / part.numel() ** 0.5
+            for part in outputs.values()
+            if part.is_floating_point()
+        )
+        leaves = {**dict(net.named_parameters()), **state._asdict(), "noise": noise, "inputs": x}
+        leaves = {name: leaf for name, leaf in leaves.items() if leaf is not None and leaf.requires_grad}
+        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        return outputs, dict(zip(leaves, grads, strict=True))
+
+
+def assert_matches_reference(problem: Problem) -> None:
+    outputs, grads = problem.run(reference.run)
+    outputs_here, grads_here = problem.run(compiled.run)
+    assert outputs["rate"].sum() > 0, "a parity test needs a network that spikes"
+    if problem.dtype == torch.float32:  # where V meets A within a rounding error, either answer is right
+        assume(torch.equal(outputs["rate"], outputs_here["rate"]))
+    exact = {"spikes", "rate", "last z", "last z_before", "last refractory"}
+    for name, expected in {**outputs, **{f"gradient of {k}": g for k, g in grads.items()}}.items():
+        got = outputs_here[name] if name in outputs else grads_here[name.removeprefix("gradient of ")]
+        assert got.dtype == expected.dtype and got.shape == expected.shape, name
+        if name in exact:
+            assert torch.equal(got, expected), name
+        elif expected.numel():
+            error = (got - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
+            assert error <= TOLERANCE[problem.dtype], f"{name}: relative error {error:.1e}"
+
+
+problems = st.builds(
+    Problem,
+    seed=st.integers(0, 10_000),
+    steps=st.integers(1, 40),
+    batch=st.integers(1, 8),  # one width of block, so that the kernel compiles twice and not eight times
+    n_in=st.integers(1, 9),
+    n_regular=st.integers(0, 6),
+    n_adaptive=st.integers(1, 6),
+    n_out=st.integers(1, 3),
+    connectivity=st.sampled_from([0.05, 0.3, 1.0]),
+    max_delay=st.integers(1, 20),
+    n_ref=st.integers(0, 8),
+    reset_delay=st.sampled_from([0, 1]),
+    surrogate=st.sampled_from(sorted(SHAPES)),
+    inputs=st.sampled_from(["spikes", "bool", "counts", "float", "currents"]),
+    density=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
+    gain=st.sampled_from([0.1, 1.0, 10.0]),
+    noise=st.booleans(),
+    trainable=st.sampled_from([(), CONSTANTS]),
+    record=st.sampled_from([(), ("spikes",), ("spikes", "voltages", "thresholds")]),
+    dtype=st.sampled_from([torch.float64, torch.float64, torch.float32]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems)
+@example(Problem(steps=1, batch=1))
+@example(Problem(steps=1, batch=1, reset_delay=1))
+@example(Problem(steps=2, reset_delay=1))
+@example(Problem(n_regular=1, n_adaptive=0, n_in=1, n_out=1))
+@example(Problem(connectivity=1e-6))
+@example(Problem(density=0.0, inputs="float"))
+@example(Problem(density=1.0, gain=10.0, n_ref=0))
+def test_compiled_matches_reference(problem):
+    assert_matches_reference(problem)
+
+
+@pytest.mark.parametrize("batch", [8, 9, 16, 17, 33])
+def test_every_width_of_block_matches_reference(batch):
+    assert_matches_reference(Problem(batch=batch, density=0.3, noise=True))
+
+
+def test_constants_without_gradients_keep_less_and_match_reference():
+    assert_matches_reference(Problem(trainable=(), steps=40))
+
+
+def test_gradient_through_the_adaptation_of_regular_neurons_matches_reference():
+    assert_matches_reference(Problem(trainable=(), n_adaptive=0, n_regular=6))
+
+
+def _net_and_signal(**changes):
+    problem = Problem(batch=40, steps=60, gain=3.0, **changes)
+    return problem.net(), problem.signal()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("reset_delay", [0, 1])
+def test_a_run_equals_its_parts_bit_for_bit(dtype, reset_delay):
+    net, x = _net_and_signal(dtype=dtype, reset_delay=reset_delay)
+    whole, last = net(x, record=["voltages"])
+    assert 1 < whole.rate.mean() < 500
+    state, voltages, readouts = None, [], []
+    for part in x.split([1, 22, 36, 1]):
+        activity, state = net(part, state, record=["voltages"])
+        voltages.append(activity.voltages)
+        readouts.append(activity.readout)
+    assert torch.equal(torch.cat(voltages), whole.voltages)
+    assert torch.equal(torch.cat(readouts), whole.readout)
+    assert all(torch.equal(a, b) for a, b in zip(state, last, strict=True))
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    net, x = _net_and_signal(dtype=torch.float32)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            net.zero_grad()
+            activity, _ = net(x)
+            assert 1 < activity.rate.mean() < 500
+            (activity.readout.square().mean() + activity.rate.mean()).backward()
+            results.append([activity.readout, *(p.grad for p in net.parameters())])
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_a_call_without_gradients_gives_the_same():
+    net, x = _net_and_signal()
+    activity, _ = net(x)
+    with torch.no_grad():
+        without, _ = net(x)
+    assert torch.equal(activity.readout, without.readout) and activity.rate.mean() > 1
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_low_memory_gives_the_same_bits(dtype):
+    problem = Problem(batch=40, steps=300, gain=2.0, dtype=dtype, noise=True, record=("voltages",))
+    outputs, grads = problem.run(compiled.run)
+    assert 1 < outputs["rate"].mean() < 500
+    outputs_low, grads_low = problem.run(partial(compiled.run, memory="low"))
+    assert all(torch.equal(outputs[name], outputs_low[name]) for name in outputs)
+    assert all(torch.equal(grads[name], grads_low[name]) for name in grads)
+
+
+@pytest.mark.parametrize("inputs", ["spikes", "currents"])
+@pytest.mark.parametrize("reset_delay", [0, 1])
+def test_single_steps_equal_a_run_bit_for_bit(inputs, reset_delay):
+    problem = Problem(batch=11, steps=50, inputs=inputs, reset_delay=reset_delay, noise=True, gain=3.0)
+    net, x, state = problem.net(), problem.signal(), problem.state()
+    noise = problem.draw(problem.steps, problem.batch, net.synapses.n, kind=torch.randn)
+    wiring, constants = net.synapses.wiring(), net.constants()
+    activity, last = compiled.run(x, wiring, constants, state, noise, ["spikes"])
+    assert 0.01 < activity.spikes.mean() < 0.5
+    stepper = compiled.Stepper(wiring, constants, state)
+    for t in range(problem.steps):
+        readout, spikes = stepper(x[t], noise[t])
+        assert torch.equal(readout, activity.readout[t]) and torch.equal(spikes, activity.spikes[t])
+        if t == 20:
+            stepper.state = stepper.state
+    assert all(torch.equal(a, b) for a, b in zip(stepper.state, last, strict=True))
+
+
+def test_backward_twice_through_a_kept_graph_gives_the_same():
+    net, x = _net_and_signal()
+    activity, _ = net(x)
+    assert activity.rate.mean() > 1
+    first = torch.autograd.grad(activity.readout.sum(), net.synapses.theta, retain_graph=True)
+    second = torch.autograd.grad(activity.readout.sum(), net.synapses.theta)
+    assert torch.equal(first[0], second[0])
+
+
+def test_compiled_on_an_unsupported_request_says_why():
+    problem = Problem()
+    net = problem.net().to(torch.bfloat16)
+    state = net.initial_state(problem.batch)
+    with pytest.raises(ValueError, match="float32 or float64, and weights are torch.bfloat16"):
+        ops.run(problem.signal(), net.synapses.wiring(), net.constants(), state, backend="compiled")
+
+
+def test_spikes_of_a_state_must_be_spikes():
+    problem = Problem()
+    net, state = problem.net(), problem.state()
+    with pytest.raises(ValueError, match="must be 0 or 1"):
+        compiled.run(problem.signal(), net.synapses.wiring(), net.constants(), state._replace(z=state.v), None, ())
+
+
+def test_auto_falls_back_to_the_reference_and_says_so_once(monkeypatch):
+    monkeypatch.setattr(ops, "_fallbacks_said", set())
+    problem = Problem(n_adaptive=0)
+    net = problem.net().to(torch.float32)
+    state = net.initial_state(problem.batch)
+    state = state._replace(y=state.y.double())
+    with pytest.warns(UserWarning, match="backend='reference'"):
+        activity, _ = ops.run(problem.signal(), net.synapses.wiring(), net.constants(), state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ops.run(problem.signal(), net.synapses.wiring(), net.constants(), state)
+    assert activity.readout.shape == (problem.steps, problem.batch, problem.n_out)
