@@ -588,8 +588,8 @@ def test_folder_of_images_is_trained_on(lsnn: Lsnn, tmp_path: Path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_closed_pipe_and_full_device_leave_no_traceback():
-    """`python -m lsnn list | head -0`, and `python -m lsnn list > /dev/full`."""
-    command = [sys.executable, "-m", "lsnn", "list"]
+    """`python -m lsnn list --json | head -0`, and the same `> /dev/full`."""
+    command = [sys.executable, "-m", "lsnn", "list", "--json"]
     read, write = os.pipe()
     os.close(read)
     with open(write, "wb") as closed, open("/dev/full", "wb") as full:

@@ -17,8 +17,6 @@ from lsnn.synapses import BLOCKS, Synapses
 
 THETA_BORN = 1e-12
 """strength of a newborn synapse (authors' code)"""
-SECOND_MOMENTS = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")
-"""names under which torch's optimizers keep the mean square of a gradient"""
 
 
 class Turnover(NamedTuple):
@@ -77,6 +75,20 @@ class _Rewiring(Optimizer):
     def _count(self, total: Tensor, changed: Tensor) -> None:
         total += torch.bincount(self.synapses.block()[changed], minlength=len(BLOCKS)).cpu()
 
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One step of the base optimizer, then rewiring.  FloatingPointError where a gradient is not finite."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._update(self.synapses.theta, generator_for(self.seed, "deep_r", self.n_steps))
+        self.n_steps += 1
+        return loss
+
+    def _update(self, theta: Tensor, generator: torch.Generator) -> None:
+        raise NotImplementedError
+
     def _base_step(self) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -110,7 +122,7 @@ class DeepR(_Rewiring):
 
     One budget, the number of slots, is shared by input, recurrent and readout synapses.  A dead synapse's slot is
     given a place drawn uniformly from all free ones, the sign of its new source, a fresh delay, theta = 1e-12 and
-    optimizer moments of its own.  Order of a step as in the authors' code; docs/experiments.md lists the deviations.
+    fresh optimizer moments.  Order of a step as in the authors' code; docs/experiments.md lists the deviations.
 
     l1: pull towards zero, per unit of learning rate (authors: 0.01).
     temperature: of the random walk; its step is sqrt(2 lr temperature) N(0, 1) (authors: 0).
@@ -121,15 +133,7 @@ class DeepR(_Rewiring):
     ) -> None:
         super().__init__(base, synapses, l1=l1, temperature=temperature, seed=seed)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of the base optimizer, then rewiring.  FloatingPointError where a gradient is not finite."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        synapses, generator = self.synapses, generator_for(self.seed, "deep_r", self.n_steps)
-        theta = synapses.theta
+    def _update(self, theta: Tensor, generator: torch.Generator) -> None:
         alive = theta > 0
 
         self._base_step()
@@ -144,8 +148,6 @@ class DeepR(_Rewiring):
         if len(dead):
             self._regrow(dead, generator)
             self._count(self._regrown, dead)
-        self.n_steps += 1
-        return loss
 
     def _regrow(self, slots: Tensor, generator: torch.Generator) -> None:
         synapses = self.synapses
@@ -154,26 +156,9 @@ class DeepR(_Rewiring):
         synapses.delay[slots] = synapses.draw_delays(pre, post, generator)
         synapses.sign[slots] = synapses.draw_signs(pre, generator)
         synapses.theta[slots] = THETA_BORN
-        self._refresh_moments(slots)
-
-    def _refresh_moments(self, slots: Tensor) -> None:
-        """A newborn has no history: momentum zero, and the typical second moment of its block.
-
-        Adam divides by the root of the second moment.  Left at zero, with the bias correction of an old optimizer, it
-        would make a newborn's steps up to six times as long as lr; docs/experiments.md has what that costs.
-        """
-        theta, block = self.synapses.theta, self.synapses.block()
-        living = torch.ones_like(block, dtype=torch.bool)
-        living[slots] = False
-        for name, moment in self.state.get(theta, {}).items():
-            if not isinstance(moment, Tensor) or moment.shape != theta.shape:
-                continue
-            moment[slots] = 0
-            if name in SECOND_MOMENTS:
-                for index in block[slots].unique():
-                    peers = living & (block == index)
-                    newborn = slots[block[slots] == index]
-                    moment[newborn] = moment[peers if peers.any() else living].median() if living.any() else 0
+        for moment in self.state.get(synapses.theta, {}).values():
+            if isinstance(moment, Tensor) and moment.shape == synapses.theta.shape:
+                moment[slots] = 0
 
 
 class SoftDeepR(_Rewiring):
@@ -210,14 +195,7 @@ class SoftDeepR(_Rewiring):
         with torch.no_grad():
             synapses.theta[dormant] = self.theta_min * depth
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of the base optimizer on the active synapses, and of the random walk on all."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        theta, generator = self.synapses.theta, generator_for(self.seed, "deep_r", self.n_steps)
+    def _update(self, theta: Tensor, generator: torch.Generator) -> None:
         alive, before = theta > 0, theta.clone()
 
         self._base_step()
@@ -226,5 +204,3 @@ class SoftDeepR(_Rewiring):
         theta.sub_(torch.where(alive, self.lr * self.l1, 0.0)).clamp_(min=self.theta_min)
         self._count(self._died, alive & (theta <= 0))
         self._count(self._regrown, ~alive & (theta > 0))
-        self.n_steps += 1
-        return loss
