@@ -227,11 +227,43 @@ def pack(samples, start, n, size, masks, to):
 
 
 @njit(**JIT)
+def pack_bytes(samples, start, n, size, masks, to):
+    """`pack` for bytes, four lanes at a time."""
+    for i in range(n):
+        poke(masks, to + i, 0)
+    seen = 0
+    for lane in range(0, size - size % 4, 4):
+        row = start + lane * n
+        for i in range(n):
+            b0, b1 = peek(samples, row + i), peek(samples, row + n + i)
+            b2, b3 = peek(samples, row + 2 * n + i), peek(samples, row + 3 * n + i)
+            seen |= b0 | b1 | b2 | b3
+            four = b0 | b1 << 1 | b2 << 2 | b3 << 3
+            poke(masks, to + i, peek(masks, to + i) | four << lane)
+    for lane in range(size - size % 4, size):
+        for i in range(n):
+            value = peek(samples, start + lane * n + i)
+            seen |= value
+            poke(masks, to + i, peek(masks, to + i) | value << lane)
+    return seen <= 1
+
+
+@njit(**JIT)
 def pack_steps(samples, first, size, masks):
     """masks (time, n) <- samples (time, batch, n) of 0 and 1.  False if there is another value."""
     steps, batch, n = samples.shape
     for t in range(steps):
         if not pack(samples, (t * batch + first) * n, n, size, masks, t * n):
+            return False
+    return True
+
+
+@njit(**JIT)
+def pack_steps_bytes(samples, first, size, masks):
+    """`pack_steps` for bytes."""
+    steps, batch, n = samples.shape
+    for t in range(steps):
+        if not pack_bytes(samples, (t * batch + first) * n, n, size, masks, t * n):
             return False
     return True
 
