@@ -656,18 +656,35 @@ def pseudo_derivative(u, shape, word):
 
 
 @njit(**INLINE)
+def synapse(k, net, window, here, acc, word):
+    """acc + weight * window[here + offset] of synapse k."""
+    return multiply_add(load(window, here + peek(net.offset, k), word), peek(net.weight, k), acc)
+
+
+@njit(**INLINE)
 def gather(begin, end, net, window, here, acc, word):
     """acc + sum over synapses begin ... end-1 of weight * window[here + offset].
 
-    Two sums, since an addition has to wait for the one before.
+    Several sums, since an addition has to wait for the one before: two of the wide vectors that fill more than one
+    register, four of the narrow ones.
     """
-    other = spread(net.weight.dtype.type(0), word)
-    for k in range(begin, end - 1, 2):
-        acc = multiply_add(load(window, here + peek(net.offset, k), word), peek(net.weight, k), acc)
-        other = multiply_add(load(window, here + peek(net.offset, k + 1), word), peek(net.weight, k + 1), other)
-    if (end - begin) % 2:
-        acc = multiply_add(load(window, here + peek(net.offset, end - 1), word), peek(net.weight, end - 1), acc)
-    return acc + other
+    zero = spread(net.weight.dtype.type(0), word)
+    second = third = fourth = zero
+    if width(word) * net.weight.itemsize <= 64:  # bytes; known to the compiler
+        for k in range(begin, end - 3, 4):
+            acc = synapse(k, net, window, here, acc, word)
+            second = synapse(k + 1, net, window, here, second, word)
+            third = synapse(k + 2, net, window, here, third, word)
+            fourth = synapse(k + 3, net, window, here, fourth, word)
+        rest = end - (end - begin) % 4
+    else:
+        for k in range(begin, end - 1, 2):
+            acc = synapse(k, net, window, here, acc, word)
+            second = synapse(k + 1, net, window, here, second, word)
+        rest = end - (end - begin) % 2
+    for k in range(rest, end):
+        acc = synapse(k, net, window, here, acc, word)
+    return (acc + second) + (third + fourth)
 
 
 @njit(**JIT)
