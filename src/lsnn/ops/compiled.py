@@ -6,6 +6,7 @@ out the blocks.  Sums over blocks are taken in a fixed order, so results do not 
 
 import itertools
 import math
+import os
 import sys
 import weakref
 from collections import deque
@@ -296,9 +297,10 @@ class _Job:
         spikes = spikes.contiguous().numpy()
         masks = np.empty((self.n_blocks, self.steps, self.n_in), self.word.dtype)
         binary = [True] * self.n_blocks
+        pack = kernels.pack_steps_bytes if spikes.dtype == np.uint8 else kernels.pack_steps
 
         def work(block: int) -> None:
-            binary[block] = kernels.pack_steps(spikes, *self.span(block), masks[block])
+            binary[block] = pack(spikes, *self.span(block), masks[block])
 
         _share_out(self.n_blocks, work)
         return masks if all(binary) else None
@@ -599,6 +601,15 @@ class Stepper:
 
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+
+
+def _forget_pool() -> None:
+    global _pool, _pool_size
+    _pool, _pool_size = None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)  # its threads stay with the parent
 
 
 def _share_out(n_tasks: int, work: Callable[[int], None]) -> None:

@@ -227,11 +227,43 @@ def pack(samples, start, n, size, masks, to):
 
 
 @njit(**JIT)
+def pack_bytes(samples, start, n, size, masks, to):
+    """`pack` for bytes, four lanes at a time."""
+    for i in range(n):
+        poke(masks, to + i, 0)
+    seen = 0
+    for lane in range(0, size - size % 4, 4):
+        row = start + lane * n
+        for i in range(n):
+            b0, b1 = peek(samples, row + i), peek(samples, row + n + i)
+            b2, b3 = peek(samples, row + 2 * n + i), peek(samples, row + 3 * n + i)
+            seen |= b0 | b1 | b2 | b3
+            four = b0 | b1 << 1 | b2 << 2 | b3 << 3
+            poke(masks, to + i, peek(masks, to + i) | four << lane)
+    for lane in range(size - size % 4, size):
+        for i in range(n):
+            value = peek(samples, start + lane * n + i)
+            seen |= value
+            poke(masks, to + i, peek(masks, to + i) | value << lane)
+    return seen <= 1
+
+
+@njit(**JIT)
 def pack_steps(samples, first, size, masks):
     """masks (time, n) <- samples (time, batch, n) of 0 and 1.  False if there is another value."""
     steps, batch, n = samples.shape
     for t in range(steps):
         if not pack(samples, (t * batch + first) * n, n, size, masks, t * n):
+            return False
+    return True
+
+
+@njit(**JIT)
+def pack_steps_bytes(samples, first, size, masks):
+    """`pack_steps` for bytes."""
+    steps, batch, n = samples.shape
+    for t in range(steps):
+        if not pack_bytes(samples, (t * batch + first) * n, n, size, masks, t * n):
             return False
     return True
 
@@ -624,18 +656,35 @@ def pseudo_derivative(u, shape, word):
 
 
 @njit(**INLINE)
+def synapse(k, net, window, here, acc, word):
+    """acc + weight * window[here + offset] of synapse k."""
+    return multiply_add(load(window, here + peek(net.offset, k), word), peek(net.weight, k), acc)
+
+
+@njit(**INLINE)
 def gather(begin, end, net, window, here, acc, word):
     """acc + sum over synapses begin ... end-1 of weight * window[here + offset].
 
-    Two sums, since an addition has to wait for the one before.
+    Several sums, since an addition has to wait for the one before: two of the wide vectors that fill more than one
+    register, four of the narrow ones.
     """
-    other = spread(net.weight.dtype.type(0), word)
-    for k in range(begin, end - 1, 2):
-        acc = multiply_add(load(window, here + peek(net.offset, k), word), peek(net.weight, k), acc)
-        other = multiply_add(load(window, here + peek(net.offset, k + 1), word), peek(net.weight, k + 1), other)
-    if (end - begin) % 2:
-        acc = multiply_add(load(window, here + peek(net.offset, end - 1), word), peek(net.weight, end - 1), acc)
-    return acc + other
+    zero = spread(net.weight.dtype.type(0), word)
+    second = third = fourth = zero
+    if width(word) * net.weight.itemsize <= 64:  # bytes; known to the compiler
+        for k in range(begin, end - 3, 4):
+            acc = synapse(k, net, window, here, acc, word)
+            second = synapse(k + 1, net, window, here, second, word)
+            third = synapse(k + 2, net, window, here, third, word)
+            fourth = synapse(k + 3, net, window, here, fourth, word)
+        rest = end - (end - begin) % 4
+    else:
+        for k in range(begin, end - 1, 2):
+            acc = synapse(k, net, window, here, acc, word)
+            second = synapse(k + 1, net, window, here, second, word)
+        rest = end - (end - begin) % 2
+    for k in range(rest, end):
+        acc = synapse(k, net, window, here, acc, word)
+    return (acc + second) + (third + fourth)
 
 
 @njit(**JIT)
