@@ -22,6 +22,7 @@ import torch
 from lsnn import Cells, cli, runs, training
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.tasks import StoreRecall
+from lsnn.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 
@@ -190,7 +191,7 @@ def _killed_at_every_write(begun: Path, trap: str) -> Iterator[Path]:
 
 def _prepare_to_fork(run: Path) -> None:
     torch.set_num_threads(1)
-    training.Trainer.start(training.load(run))  # torch.optim imports for a second, here instead of in every child
+    Trainer.start(training.load(run))  # torch.optim imports for a second, here instead of in every child
 
 
 def _resume(run: Path) -> int:

@@ -20,6 +20,7 @@ from rich.console import Console
 from lsnn import __version__, cli, mnist, runs, training
 from lsnn.experiments import PRESETS
 from lsnn.progress import Progress
+from lsnn.trainer import Trainer
 from tests.helpers import (
     ROOT,
     TINY,
@@ -387,19 +388,19 @@ def test_disk_without_space_is_said_to_be_so(
 def test_too_little_memory_is_one_line(
     refusal: Refusal, unfinished: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ):
-    def refuse(self: training.Trainer) -> None:
+    def refuse(self: Trainer) -> None:
         raise error
 
-    monkeypatch.setattr(training.Trainer, "step", refuse)
+    monkeypatch.setattr(Trainer, "step", refuse)
     line = refusal(1, "resume", unfinished)
     assert line == "the machine has too little memory for this; lower --batch-size or the network's size"
 
 
 def test_mistakes_of_ours_keep_their_traceback(lsnn: Lsnn, unfinished: Path, monkeypatch: pytest.MonkeyPatch):
-    def fail(self: training.Trainer) -> None:
+    def fail(self: Trainer) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(training.Trainer, "step", fail)
+    monkeypatch.setattr(Trainer, "step", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         lsnn("resume", unfinished)
 
@@ -414,16 +415,16 @@ def test_numbers_that_blow_up_are_one_line(refusal: Refusal):
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(lsnn: Lsnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    step = training.Trainer.step
+    step = Trainer.step
 
-    def step_or_stop(self: training.Trainer) -> dict[str, float]:
+    def step_or_stop(self: Trainer) -> dict[str, float]:
         if self.iteration == 4:
             raise KeyboardInterrupt
         return step(self)
 
     flags = ("store-recall", *TINY_FLAGS, "--checkpoint-every", "2")
     with monkeypatch.context() as patch:
-        patch.setattr(training.Trainer, "step", step_or_stop)
+        patch.setattr(Trainer, "step", step_or_stop)
         stopped = lsnn("train", *flags, "--run", "run")
     assert stopped == (130, "", "lsnn: stopped; go on with: lsnn resume run\n")
     assert lsnn("resume", "run")[0] == 0 and lsnn("train", *flags, "--run", "peaceful")[0] == 0
@@ -587,14 +588,18 @@ def test_folder_of_images_is_trained_on(lsnn: Lsnn, tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_closed_pipe_and_full_device_leave_no_traceback():
-    """`python -m lsnn list --json | head -0`, and the same `> /dev/full`."""
-    command = [sys.executable, "-m", "lsnn", "list", "--json"]
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_takes_leaves_no_traceback(unbuffered: str):
+    """`python -m lsnn --version | head -0`, and the same `> /dev/full`."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     read, write = os.pipe()
     os.close(read)
-    with open(write, "wb") as closed, open("/dev/full", "wb") as full:
-        to_closed = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-        to_full = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    done = []
+    for out in (write, os.open("/dev/full", os.O_WRONLY)):
+        command = [sys.executable, "-m", "lsnn", "--version"]
+        done.append(subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment))
+        os.close(out)
+    to_closed, to_full = done
     assert (to_closed.returncode, to_closed.stderr) == (1, "")
     assert to_full.returncode == 1
     assert re.fullmatch(r"lsnn: error: output: No space left on device; [^\n]+\n", to_full.stderr)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from lsnn import Cells
+from lsnn.config import decode, encode
 from lsnn.deep_r import DeepR, SoftDeepR
-from lsnn.experiments import PRESETS, Experiment, decode, encode, preset
+from lsnn.experiments import PRESETS, Experiment, preset
+from lsnn.results import n_parameters
 from lsnn.tasks import SequentialMnist
-from lsnn.training import n_parameters
 from tests.helpers import TINY, VARIANTS, error
 
 

@@ -12,9 +12,11 @@ import torch
 
 from lsnn import Cells, runs, training
 from lsnn.experiments import Experiment, NonSpiking, preset
+from lsnn.results import score
 from lsnn.seeding import generator_for
+from lsnn.supervised import training_loss
 from lsnn.tasks import SequentialMnist
-from lsnn.training import Trainer
+from lsnn.trainer import STOP_WINDOW, Trainer
 from tests.helpers import (
     TINY,
     TRAPS,
@@ -95,7 +97,8 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(tmp_path: Path,
 def killed_at_writes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     """By trap: runs killed at their first, second, ... write and then resumed, the last one never killed."""
     begun = tmp_path_factory.mktemp("killed") / "run"
-    begin(begun, tiny_experiment(iterations=3, validate_every=2, checkpoint_every=1))
+    network = replace(TINY.network, backend="reference")  # the compiled one takes long to load, 32 times over
+    begin(begun, tiny_experiment(network=network, iterations=3, validate_every=2, checkpoint_every=1))
     folders = in_fresh_process(kill_at_every_write, str(begun))
     return {trap: [Path(run) for run in runs_] for trap, runs_ in folders.items()}
 
@@ -288,13 +291,13 @@ def test_impossible_threads_leave_no_folder(tmp_path: Path, threads: int):
 ROWS = tiny_experiment(network=NonSpiking("rnn", 4), rewiring="off", iterations=23, validate_every=100)
 
 
-@pytest.mark.parametrize(("stop_at", "end"), [(1.0, training.STOP_WINDOW), (-0.1, 23)])
+@pytest.mark.parametrize(("stop_at", "end"), [(1.0, STOP_WINDOW), (-0.1, 23)])
 def test_error_that_falls_to_stop_at_ends_a_run(tmp_path: Path, stop_at: float, end: int):
     run = begin(tmp_path / "run", tiny_experiment(iterations=23, validate_every=100, stop_at=stop_at))
     assert training.proceed(run)["iterations"] == end
 
 
-@pytest.mark.parametrize(("stop_at", "end"), [(0.0, training.STOP_WINDOW), (1.1, 23)])
+@pytest.mark.parametrize(("stop_at", "end"), [(0.0, STOP_WINDOW), (1.1, 23)])
 def test_accuracy_that_rises_to_stop_at_ends_a_run(tmp_path: Path, stop_at: float, end: int):
     task = SequentialMnist(order="rows", encoding="analog", data=image_folder(tmp_path / "images"))
     run = begin(tmp_path / "run", replace(ROWS, task=task, stop_at=stop_at))
@@ -338,13 +341,13 @@ def huge_gradient(loss: torch.Tensor) -> torch.Tensor:
 
 def spoil(monkeypatch: pytest.MonkeyPatch, iteration: int, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Change the loss of the given training step."""
-    plain, calls = training.training_loss, iter(range(1, 10**6))
+    calls = iter(range(1, 10**6))
 
-    def training_loss(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, data_loss = plain(*arguments)
+    def spoilt(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, data_loss = training_loss(*arguments)
         return (change(loss) if next(calls) == iteration else loss), data_loss
 
-    monkeypatch.setattr(training, "training_loss", training_loss)
+    monkeypatch.setattr("lsnn.trainer.training_loss", spoilt)
 
 
 @pytest.mark.parametrize(
@@ -400,7 +403,7 @@ def test_validation_that_is_not_finite_stops_the_run(tmp_path: Path):
     trainer = Trainer.start(TINY)
     trainer.load_state_dict(checkpoint)
     with pytest.raises(FloatingPointError, match="the loss on the validation set is nan"):
-        training.score(trainer.network, TINY, "validation")
+        score(trainer.network, TINY, "validation")
 
 
 # ---- what is logged --------------------------------------------------------------------------------------------------
@@ -458,7 +461,7 @@ def test_results_agree_with_the_metrics_and_the_network(tmp_path: Path):
     assert results["test"].items() <= last["test"].items()
     assert results["validation"].items() <= last["validation"].items()
     assert results["active"] == network.synapses.counts() and results["parameters"] == len(network.synapses) + 2
-    assert training.score(network, TINY, "test") == results["test"]
+    assert score(network, TINY, "test") == results["test"]
 
 
 def test_lr_follows_its_schedule(tmp_path: Path):

@@ -86,16 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _dispatch(arguments)
         sys.stdout.flush()
         return code
-    except SystemExit as exit:  # tyro's, after --help
-        return int(exit.code or 0)
-    except BrokenPipeError:  # a reader such as head has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         return 130
     except UsageError as error:
         return _fail(error, 2)
     except OSError as error:
+        _drop_output()
+        if isinstance(error, BrokenPipeError):  # a reader such as head has seen enough
+            return 1
         return _fail(f"{_reason(error)}; what was written before is kept, so put that right and try again", 1)
     except (ValueError, FloatingPointError) as error:
         return _fail(error, 1)
@@ -108,6 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(error: Exception | str, code: int) -> int:
     print("lsnn: error: " + " ".join(str(error).split()), file=sys.stderr)
     return code
+
+
+def _drop_output() -> None:
+    """Leave nothing that Python would fail to write once more at its exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _reason(error: OSError) -> str:
@@ -127,7 +133,10 @@ def _dispatch(arguments: list[str]) -> int:
     command = commands.get(arguments[0])
     if command is None:
         raise UsageError(f"there is no command {arguments[0]!r}; commands are {', '.join(commands)}")
-    return command(arguments[1:])
+    try:
+        return command(arguments[1:])
+    except SystemExit as exit:  # tyro's, after --help
+        return int(exit.code or 0)
 
 
 def _parse(options: type[Options], arguments: list[str], prog: str, **more: Any) -> Options:
@@ -234,11 +243,11 @@ def _proceed(run: Path) -> int:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from lsnn import training
+    from lsnn import results, training
 
     options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
     experiment, network, iteration = training.restore_network(options.run)
-    scores = training.score(network, experiment, options.split)
+    scores = results.score(network, experiment, options.split)
     if options.json:
         print(json.dumps({"run": str(options.run), "iteration": iteration, "split": options.split, **scores}))
         return 0

@@ -1,12 +1,9 @@
 """Experiments: what to train on what, and how.  The same dataclass is the command line's flags and a run's config."""
 
-import dataclasses
 import difflib
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -16,7 +13,6 @@ from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.network import LSNN
 from lsnn.neuron import Cells
 from lsnn.ops import Backend
-from lsnn.tasks import TASKS
 from lsnn.tasks.sequential_mnist import SequentialMnist
 from lsnn.tasks.store_recall import StoreRecall
 
@@ -166,77 +162,6 @@ class Experiment:
         return SoftDeepR(base, network.synapses, connectivity=self.network.connectivity, **options)
 
 
-# ---- to and from config.json -----------------------------------------------------------------------------------------
-
-
-def encode(experiment: Experiment) -> dict[str, Any]:
-    """Plain data for config.json; task and network carry their name."""
-    data = _plain(dataclasses.asdict(experiment))
-    kind = next(name for name, network in NETWORKS.items() if isinstance(experiment.network, network))
-    data["task"] = {"name": experiment.task.name, **data["task"]}
-    data["network"] = {"kind": kind, **data["network"]}
-    return data
-
-
-def decode(data: Any) -> Experiment:
-    """The experiment that `encode` wrote.  Raises ValueError, naming the field, on anything else."""
-    fields = _object(data, "experiment")
-    task, network = (_object(fields.pop(name, None), name) for name in ("task", "network"))
-    task_type = _lookup("task", TASKS, task.pop("name", None))
-    network_type = _lookup("network", NETWORKS, network.pop("kind", None))
-    rest = {f.name: f.type for f in dataclasses.fields(Experiment) if f.name not in ("task", "network")}
-    values = {name: _convert(fields.pop(name), kind, name) for name, kind in rest.items() if name in fields}
-    if fields or len(values) < len(rest):
-        _other_version("experiment", fields, rest.keys() - values.keys())
-    return Experiment(_dataclass(task, task_type, "task"), _dataclass(network, network_type, "network"), **values)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _object(data: Any, where: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise ValueError(f"config: {where} is missing or no object; it was written by another version of lsnn")
-    return dict(data)
-
-
-def _lookup(what: str, table: dict[str, Any], name: Any) -> Any:
-    if not isinstance(name, str) or name not in table:
-        raise ValueError(f"config names an unknown {what} {name!r}; known: {', '.join(table)}")
-    return table[name]
-
-
-def _dataclass(data: dict[str, Any], kind: type, where: str) -> Any:
-    value = _convert(data, kind, where)
-    _same_fields(data, _plain(dataclasses.asdict(value)), where)
-    return value
-
-
-def _convert(data: Any, kind: Any, where: str) -> Any:
-    try:
-        return msgspec.convert(data, kind, dec_hook=lambda target, item: target(item))
-    except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise ValueError(f"config: {where}: {error}; it was edited or written by another version of lsnn") from None
-
-
-def _same_fields(given: Any, understood: Any, where: str) -> None:
-    if isinstance(given, dict) and isinstance(understood, dict):
-        if given.keys() != understood.keys():
-            _other_version(where, given.keys() - understood.keys(), understood.keys() - given.keys())
-        for key in given:
-            _same_fields(given[key], understood[key], f"{where}.{key}")
-
-
-def _other_version(where: str, unknown: Any, missing: Any) -> None:
-    parts = [f"unknown {sorted(unknown)}"] * bool(unknown) + [f"missing {sorted(missing)}"] * bool(missing)
-    raise ValueError(f"config: {where} has fields {' and '.join(parts)}; it was written by another version of lsnn")
-
-
 # ---- presets ---------------------------------------------------------------------------------------------------------
 
 
@@ -307,7 +232,7 @@ _store_recall = Experiment(
     log_every=1,
     checkpoint_every=10,
 )
-_recall = (PaperRow("recall_error", 0.05, "stopping criterion, within 200 iterations", _TUTORIAL),)
+_recall = (PaperRow("recall_error", 0.05, "stopping criterion", _TUTORIAL),)
 
 
 def _with_cell(experiment: Experiment, cell: RecurrentKind, n_hidden: int = 128) -> Experiment:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from lsnn.losses import rate_regulariser
+from lsnn.network import LSNN
 from lsnn.ops import Activity
+from lsnn.seeding import generator_for
 from lsnn.tasks import Batch, Split, Task
 
 
@@ -25,6 +27,13 @@ def training_loss(task: Task, activity: Activity, batch: Batch, cost: RateCost) 
     if activity.rate is None or cost.factor == 0:
         return data_loss, data_loss
     return data_loss + cost.factor * rate_regulariser(activity.rate.mean(0), cost.target, cost.reduction), data_loss
+
+
+def noise_source(network: nn.Module, seed: int, iteration: int, stream: str = "noise") -> dict[str, torch.Generator]:
+    """The generator of a spiking network's current noise, as the argument it takes; nothing for other networks."""
+    if not isinstance(network, LSNN):
+        return {}
+    return {"generator": generator_for(seed, stream, iteration)}
 
 
 @torch.no_grad()

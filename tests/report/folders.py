@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lsnn import runs
-from lsnn.experiments import PRESETS, Experiment, Spiking, encode
+from lsnn.config import encode
+from lsnn.experiments import PRESETS, Experiment, Spiking
 from lsnn.neuron import Cells
 from lsnn.report.page import page_of
 from lsnn.report.plates import Plate, plates_of

@@ -38,7 +38,7 @@ from lsnn.ops.simd import (
 )
 
 MANY = 6
-"""lanes in a mask from which a synapse is done for all lanes at once; measured, both ways cost the same there"""
+"""lanes in a mask from which a synapse is done for all lanes at once; an estimate of where both ways cost the same"""
 
 
 class Net(NamedTuple):

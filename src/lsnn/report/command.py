@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lsnn import runs
-from lsnn.experiments import PRESETS, encode
+from lsnn.config import encode
+from lsnn.experiments import PRESETS
 from lsnn.report.run import Run
 
 BOOKKEEPING = ("--seed", "--log-every", "--validate-every", "--checkpoint-every", "--network.backend")
