@@ -36,7 +36,7 @@ TINY = Experiment(
     log_every=1,
     checkpoint_every=5,
 )
-"""an LSNN with DEEP R; a step takes about 10 ms"""
+"""an LSNN with DEEP R; a step takes milliseconds"""
 
 TINY_FLAGS = (
     *("--task.n-in", "8", "--task.rate-hz", "300", "--task.n-slots", "3", "--task.slot-ms", "5"),
@@ -147,7 +147,7 @@ TRAPS = ("mid-file", "before renaming", "after renaming", "mid-line")
 def kill_at_random_moments(baseline: str, run: str, n_kills: str, n_lines: str) -> list[dict[str, int]]:
     """Train `baseline` in peace; train `run` killing it n_kills times, then let it end.  What each kill found.
 
-    A kill comes up to n_lines lines of metrics.jsonl after a start, and up to 30 ms after that: in whatever the
+    A kill comes up to n_lines lines of metrics.jsonl after a start, and up to 15 ms after that: in whatever the
     process is at, on fast machines and busy ones.
     """
     _prepare_to_fork(Path(run))
@@ -159,7 +159,7 @@ def kill_at_random_moments(baseline: str, run: str, n_kills: str, n_lines: str) 
         os.close(told)
         for _ in range(moments.randint(0, int(n_lines))):
             os.read(heard, 1)
-        time.sleep(moments.uniform(0, 0.03))
+        time.sleep(moments.uniform(0, 0.015))
         os.kill(child, signal.SIGKILL)
         os.close(heard)
         kills.append({"code": _exit_code(child), "saved": _saved(Path(run)), "logged": _logged(Path(run))})

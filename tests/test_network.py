@@ -205,8 +205,14 @@ def test_seed_decides_everything():
         (lambda: network()(torch.zeros(5, 2, 7)), r"inputs must have shape \(time, batch, 12\), got \(5, 2, 7\)"),
         (lambda: network()(torch.zeros(5, 12)), r"inputs must have shape \(time, batch, 12\), got \(5, 12\)"),
         (lambda: network()(torch.zeros(0, 2, 12)), "inputs have no time steps"),
-        (lambda: network()(spikes(), network().initial_state(3)), r"state is of \(3, 20\)"),
-        (lambda: network()(spikes(), network(max_delay=2).initial_state(4)), "state holds delays up to 2 steps"),
+        (
+            lambda: network()(spikes(), network().initial_state(3)),
+            r"state.v has shape \(3, 20\), network and inputs ask for \(4, 20\)",
+        ),
+        (
+            lambda: network()(spikes(), network(max_delay=2).initial_state(4)),
+            r"state.pending has shape \(2, 4, 20\), network and inputs ask for \(5, 4, 20\)",
+        ),
         (lambda: network()(spikes(), record=("voltage",)), "cannot record .'voltage'.; known: spikes"),
         (lambda: network(backend="fpga")(spikes()), "unknown backend 'fpga'; known: auto, reference, compiled"),
         (lambda: lsnn.LSNN(0, lsnn.Cells(), 1), "n_in must be at least 1, got 0"),

@@ -77,8 +77,8 @@ def test_rewiring_is_at_work_in_what_is_resumed(tmp_path: Path, name: str):
 @pytest.mark.parametrize(
     ("experiment", "n_kills"),
     [
-        (replace(VARIANTS["deep-r, carried state, hot"], iterations=220, checkpoint_every=3, validate_every=50), 25),
-        (replace(VARIANTS["lstm, carried state"], iterations=300, checkpoint_every=3, validate_every=50), 20),
+        (replace(VARIANTS["deep-r, carried state, hot"], iterations=500, checkpoint_every=3, validate_every=50), 25),
+        (replace(VARIANTS["lstm, carried state"], iterations=1000, checkpoint_every=3, validate_every=50), 20),
     ],
     ids=["deep-r", "lstm"],
 )

@@ -55,10 +55,7 @@ def run(
     if len(inputs) == 0:
         raise ValueError("inputs have no time steps; give at least one")
     batch = inputs.shape[1]
-    if state.v.shape != (batch, wiring.n):
-        raise ValueError(f"state is of {tuple(state.v.shape)} (batch, neurons), inputs ask for {(batch, wiring.n)}")
-    if state.pending.shape[0] != wiring.max_delay:
-        raise ValueError(f"state holds delays up to {state.pending.shape[0]} steps, network has {wiring.max_delay}")
+    _check_state(state, wiring, batch)
     if noise is not None and noise.shape != (len(inputs), batch, wiring.n):
         raise ValueError(f"noise must have shape {(len(inputs), batch, wiring.n)}, got {tuple(noise.shape)}")
     unknown = set(record) - {"spikes", "voltages", "thresholds"}
@@ -79,6 +76,16 @@ def run(
                 stacklevel=2,
             )
     return BACKENDS[backend](inputs, wiring, constants, state, noise, record, memory)
+
+
+def _check_state(state: State, wiring: Wiring, batch: int) -> None:
+    per_neuron = (batch, wiring.n)
+    expected = {name: per_neuron for name in ("v", "b", "z", "z_before", "refractory")}
+    expected |= {"pending": (wiring.max_delay, *per_neuron), "y": (batch, wiring.n_out)}
+    for name, shape in expected.items():
+        found = tuple(getattr(state, name).shape)
+        if found != shape:
+            raise ValueError(f"state.{name} has shape {found}, network and inputs ask for {shape}")
 
 
 def initial_state(wiring: Wiring, batch: int) -> State:

@@ -1,7 +1,7 @@
 """The seam for new tasks: what a task is, and the batch it hands to a network."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Generator, Tensor
@@ -29,6 +29,7 @@ class Headline(NamedTuple):
     higher_is_better: bool
 
 
+@runtime_checkable
 class Task(Protocol):
     """Where sequences come from and how answers are scored.
 
