@@ -79,9 +79,8 @@ class ReportOptions:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point.  Returns the exit code: 0 on success, 1 on failure, 2 on a wrong command line, 130 on Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    os.environ.setdefault(
-        "THP_MEM_ALLOC_ENABLE", "1"
-    )  # torch reads it late: memory in huge pages is much cheaper to get
+    # torch reads this at its first large tensor: memory in huge pages is much cheaper to get
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from lsnn.baselines import Recurrent, RecurrentKind
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.network import LSNN
 from lsnn.neuron import Cells
-from lsnn.ops import Backend
+from lsnn.ops import Backend, Memory
 from lsnn.tasks.sequential_mnist import SequentialMnist
 from lsnn.tasks.store_recall import StoreRecall
 
@@ -39,6 +39,8 @@ class Spiking:
     """time constant of the readout, ms"""
     backend: Backend = "auto"
     """which kernel runs the network"""
+    memory: Memory = "fast"
+    """low computes parts of the forward pass again for the backward pass, for long runs and large batches"""
 
     def build(self, n_in: int, n_out: int, *, seed: int, all_slots: bool = False) -> LSNN:
         """The network at its start.  all_slots: keep a slot for every position, as soft-DEEP R needs."""
@@ -53,6 +55,7 @@ class Spiking:
             tau_out=self.tau_out,
             seed=seed,
             backend=self.backend,
+            memory=self.memory,
         )
 
 

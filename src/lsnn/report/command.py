@@ -9,7 +9,14 @@ from lsnn.config import encode
 from lsnn.experiments import PRESETS
 from lsnn.report.run import Run
 
-BOOKKEEPING = ("--seed", "--log-every", "--validate-every", "--checkpoint-every", "--network.backend")
+BOOKKEEPING = (
+    "--seed",
+    "--log-every",
+    "--validate-every",
+    "--checkpoint-every",
+    "--network.backend",
+    "--network.memory",
+)
 """settings that do not set two runs apart"""
 
 
