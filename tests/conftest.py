@@ -2,6 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True)  # the same examples in every run; look further with
+settings.register_profile("searching")  # pytest --hypothesis-profile=searching
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)
