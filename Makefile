@@ -24,10 +24,7 @@ demo: runs/demo/store-recall/results.json runs/demo/store-recall-lif/results.jso
 	@echo "Figures and results: runs/demo/store-recall/report and, side by side without adaptation, runs/demo/report"
 
 test: .venv/ready
-	$(BIN)/python -m pytest -m "not slow"
-
-test-slow: .venv/ready
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -35,4 +32,4 @@ lint: .venv/ready
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-.PHONY: help demo test test-slow lint
+.PHONY: help demo test lint
