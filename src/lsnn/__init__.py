@@ -7,6 +7,6 @@ from lsnn.network import LSNN as LSNN
 from lsnn.neuron import Cells as Cells
 from lsnn.neuron import State as State
 from lsnn.ops import Activity as Activity
+from lsnn.pretrained import load_pretrained as load_pretrained
 from lsnn.synapses import Connections as Connections
-
-__version__ = "0.1.0"
+from lsnn.version import __version__ as __version__

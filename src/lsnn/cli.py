@@ -25,7 +25,7 @@ Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
   lsnn list                        presets, with the paper's numbers
   lsnn train PRESET [--run DIR]    train a preset; any of its settings is a flag
   lsnn resume DIR                  go on with a run that was interrupted
-  lsnn evaluate DIR                score a trained network on a whole split
+  lsnn evaluate DIR|NAME           score a trained network, yours or one from the box, on a whole split
   lsnn report DIR ...              figures and a results page for one run, or a comparison of several
 
 lsnn COMMAND --help explains a command, lsnn train PRESET --help every setting with unit and default.
@@ -56,10 +56,10 @@ class ResumeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Score the network of a run on every example of a split."""
+    """Score the network of a run, or one from the box, on every example of a split."""
 
     run: tyro.conf.Positional[Path]
-    """run folder"""
+    """run folder, or the name of a trained network in the box"""
     split: Literal["test", "validation"] = "test"
     """which examples"""
     json: bool = False
@@ -71,7 +71,7 @@ class ReportOptions:
     """Figures and a results page for one run, or a comparison of several."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """run folders"""
+    """run folders, or names of trained networks in the box"""
     out: Path | None = None
     """folder to write to; not given: the report folder of a single run, ./report for several"""
 
@@ -245,7 +245,7 @@ def _evaluate(arguments: list[str]) -> int:
     from lsnn import results, training
 
     options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
-    experiment, network, iteration = training.restore_network(options.run)
+    experiment, network, iteration = training.restore_network(_run_folder(options.run))
     scores = results.score(network, experiment, options.split)
     if options.json:
         print(json.dumps({"run": str(options.run), "iteration": iteration, "split": options.split, **scores}))
@@ -257,13 +257,22 @@ def _evaluate(arguments: list[str]) -> int:
     return 0
 
 
+def _run_folder(run: Path) -> Path:
+    """A run folder as named, or that of a network in the box."""
+    from lsnn import pretrained
+
+    return run if run.exists() or str(run) not in pretrained.names() else pretrained.folder(str(run))
+
+
 def _report(arguments: list[str]) -> int:
     options = _parse(ReportOptions, arguments, "lsnn report")
     if not options.runs:
         raise UsageError("name one or more run folders, as in: lsnn report runs/store-recall-0")
     from lsnn.report import write_report
 
-    for path in write_report(options.runs, options.out):
+    folders = [_run_folder(run) for run in options.runs]
+    in_box = folders != list(options.runs)
+    for path in write_report(folders, options.out or (Path("report") if in_box else None)):
         print(path)
     return 0
 

@@ -18,7 +18,7 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,12 @@ def rewind_metrics(run: Path, iteration: int) -> None:
     """Drop what was logged after the given iteration, and the test, so that a resumed run does not log it twice."""
     records = read_metrics(run)
     kept = [record for record in records if record["iteration"] <= iteration and record["event"] != "test"]
-    write_bytes(run / METRICS, "".join(json.dumps(record) + "\n" for record in kept).encode())
+    write_metrics(run, kept)
+
+
+def write_metrics(run: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Replace all records."""
+    write_bytes(run / METRICS, "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 # ---- reading: every damage is one clear line -----------------------------------------------------------------------

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-import lsnn
 from lsnn import config, runs
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment
@@ -22,6 +21,7 @@ from lsnn.network import LSNN
 from lsnn.results import example, machine, n_parameters, score
 from lsnn.seeding import generator_for
 from lsnn.trainer import Trainer, load_network
+from lsnn.version import __version__
 
 MAX_THREADS = 1024
 """a limit that keeps a mistyped number from taking the machine down"""
@@ -35,7 +35,7 @@ def start(run: Path, experiment: Experiment, *, preset: str | None = None, threa
     threads = _checked_threads(torch.get_num_threads() if threads is None else threads)
     _try_out(experiment)
     settings = {
-        "lsnn": lsnn.__version__,
+        "lsnn": __version__,
         "preset": preset,
         "threads": threads,  # sums are split by thread: part of what a resumed run repeats
         "experiment": config.encode(experiment),

@@ -1,0 +1,34 @@
+"""Trained networks in the box: finished runs, reduced to what evaluation and report need, with a model card each."""
+
+import difflib
+from pathlib import Path
+
+from torch import nn
+
+from lsnn import runs, training
+
+FOLDER = Path(__file__).parent / "data" / "pretrained"
+
+
+def names() -> list[str]:
+    """Every network in the box."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{runs.RESULTS}"))
+
+
+def folder(name: str) -> Path:
+    """The run folder of a network in the box.  ValueError where there is none of that name."""
+    if name in names():
+        return FOLDER / name
+    close = difflib.get_close_matches(name, names(), 1)
+    hint = f"did you mean {close[0]}?" if close else f"in the box are {', '.join(names()) or 'none'}"
+    raise ValueError(f"there is no trained network {name!r}; {hint}")
+
+
+def load_pretrained(name: str) -> nn.Module:
+    """A trained network from the box, in evaluation mode; its card is README.md in `folder(name)`.
+
+    net = lsnn.load_pretrained("smnist")
+    activity, state = net(spikes)                   # spikes: (time, batch, n_in), as its task encodes them
+    """
+    _, network, _ = training.restore_network(folder(name))
+    return network.eval()

@@ -1,0 +1,69 @@
+"""Trained networks in the box: what is on the card is what they do."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import lsnn
+from lsnn import cli, pretrained, results, runs, training
+from tests.helpers import ROOT, python, tiny_experiment
+
+NAMES = pretrained.names()
+
+
+@pytest.fixture
+def box(tmp_path, monkeypatch) -> Path:
+    """A box with one network, shipped from a run."""
+    run = tmp_path / "run"
+    training.start(run, tiny_experiment(), preset="store-recall")
+    training.proceed(run)
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "box")
+    import ship
+
+    return ship.ship(run, "tiny")
+
+
+def test_a_shipped_network_is_the_trained_one(box):
+    trained = runs.read_tensors(box.parents[1] / "run" / runs.WEIGHTS)
+    net = lsnn.load_pretrained("tiny")
+    assert not net.training
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in net.state_dict().items())
+
+
+def test_commands_take_its_name(box, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", "tiny", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] == runs.read_results(box)["test"]["loss"]
+    assert cli.main(["report", "tiny"]) == 0
+    written = capsys.readouterr().out.split()
+    assert "report/results.md" in written and "report/activity.png" in written
+
+
+def test_its_card_says_how_it_was_trained_and_how_good_it_is(box):
+    card, scores = (box / "README.md").read_text(), runs.read_results(box)["test"]
+    assert "lsnn train store-recall" in card
+    assert all(f"| test {name} | {value:.4f} |" in card for name, value in scores.items())
+
+
+def test_an_unknown_name_says_what_is_there(box):
+    with pytest.raises(ValueError, match="there is no trained network 'timy'; did you mean tiny?"):
+        lsnn.load_pretrained("timy")
+    with pytest.raises(ValueError, match="in the box are tiny"):
+        lsnn.load_pretrained("x")
+
+
+def test_an_unfinished_run_is_not_shipped(tmp_path):
+    training.start(tmp_path / "run", tiny_experiment(), preset="store-recall")
+    done = python(ROOT / "tools" / "ship.py", tmp_path / "run", "tiny")
+    assert done.returncode == 1 and "is not finished; go on with: lsnn resume" in done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_in_the_box_do_what_their_cards_say(name):
+    experiment, network, _ = training.restore_network(pretrained.folder(name))
+    metric = experiment.task.headline.metric
+    expected = runs.read_results(pretrained.folder(name))["test"][metric]
+    assert results.score(network, experiment, "test")[metric] == pytest.approx(expected, abs=5e-4)

@@ -1,0 +1,86 @@
+"""Put the network of a finished run into the box: its files for `lsnn.load_pretrained`, and a model card.
+
+    python tools/ship.py RUN NAME
+
+Nothing but the run folder is read; the accuracy on the card is measured again by `lsnn evaluate NAME`, and by a test.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lsnn import pretrained, runs
+from lsnn.experiments import PRESETS
+from lsnn.report.command import reproduce
+from lsnn.report.run import Run, read_run
+
+LINES = 200
+"""most records of the learning curves that go with a network"""
+
+
+def ship(run: Path, name: str) -> Path:
+    """Write the box's folder of that name.  Returns it."""
+    found = read_run(run)
+    if found.results is None:
+        raise ValueError(f"{run} is not finished; go on with: lsnn resume {run}")
+    if found.preset not in PRESETS:
+        raise ValueError(f"{run} was trained without a preset, so its card could not say how; train it with lsnn train")
+    folder = pretrained.FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (runs.CONFIG, runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
+        runs.write_bytes(folder / file, (run / file).read_bytes())
+    runs.write_metrics(
+        folder, [record for event in ("train", "validation", "test") for record in _thinned(found, event)]
+    )
+    runs.write_bytes(folder / "README.md", card(found, name).encode())
+    return folder
+
+
+def _thinned(run: Run, event: str) -> list[dict]:
+    records = [dict(record) for record in run.metrics if record["event"] == event]
+    step = -(-len(records) // LINES) or 1
+    return records[::-step][::-1]
+
+
+def card(run: Run, name: str) -> str:
+    """What the network is, how it was trained, how good it is."""
+    assert run.results is not None and run.preset is not None
+    results, machine = run.results, run.results["machine"]
+    rows = {f"test {metric}": f"{value:.4f}" for metric, value in results["test"].items()}
+    rows["parameters"] = f"{results['parameters']:,}"
+    if "active" in results:
+        rows["synapses"] = ", ".join(f"{n:,} {block}" for block, n in results["active"].items())
+    rows |= {
+        "seed": str(run.experiment.seed),
+        "training": f"{results['iterations']:,} iterations, {results['seconds']:,.0f} s, {machine['threads']} threads",
+        "machine": f"{machine['cpu']}, torch {machine['torch']}",
+        "test set": "used once, after training; no choice was made on it",
+        "licence": "BSD-3-Clause; trained on MNIST (CC BY-SA 3.0)",
+    }
+    paper = [f"- {100 * row.value:.1f} %, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
+    parts = [
+        f"# {name}",
+        reproduce(run),
+        "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]),
+        "\n".join(["The paper's:", "", *paper]) if paper else "",
+        f"```sh\nlsnn evaluate {name}\n```",
+        f"```python\nnet = lsnn.load_pretrained({name!r})\n```",
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="a finished run folder")
+    parser.add_argument("name", help="what evaluate and load_pretrained call it")
+    options = parser.parse_args()
+    try:
+        print(ship(options.run, options.name))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
