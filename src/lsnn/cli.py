@@ -1,4 +1,4 @@
-"""The command line: list, train, resume, evaluate, report."""
+"""The command line: list, train, resume, sweep, evaluate, report."""
 
 import contextlib
 import dataclasses
@@ -25,6 +25,7 @@ Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
   lsnn list                        presets, with the paper's numbers
   lsnn train PRESET [--run DIR]    train a preset; any of its settings is a flag
   lsnn resume DIR                  go on with a run that was interrupted
+  lsnn sweep PRESET ...            train over values of settings and over seeds, and compare
   lsnn evaluate DIR|NAME           score a trained network, yours or one from the box, on a whole split
   lsnn report DIR ...              figures and a results page for one run, or a comparison of several
 
@@ -52,6 +53,28 @@ class ResumeOptions:
 
     run: tyro.conf.Positional[Path]
     """run folder"""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """Train presets over values of their settings and over seeds, and compare the runs.
+
+    Interrupted and called again with the same words, a sweep goes on where it was.
+    """
+
+    presets: tyro.conf.Positional[tuple[str, ...]]
+    """presets to train"""
+    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=VALUE,VALUE as in network.max-delay=1,10; what is named in one --vary changes in step, several --vary give
+    every combination; a colon joins the two ends of a range"""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=VALUE for all runs, as in iterations=2000"""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """one run each"""
+    out: Path = Path("runs/sweep")
+    """folder of the runs, and of their comparison in report"""
+    jobs: int = 1
+    """runs at a time; the processor's cores are shared among them"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +144,7 @@ def _reason(error: OSError) -> str:
 
 def _dispatch(arguments: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
-        "list": _list, "train": _train, "resume": _resume, "evaluate": _evaluate, "report": _report
+        "list": _list, "train": _train, "resume": _resume, "sweep": _sweep, "evaluate": _evaluate, "report": _report
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -239,6 +262,47 @@ def _proceed(run: Path) -> int:
     print(f"{headline} on the test set: {results['test'][headline]:.4f}  ({cost})")
     print(f"figures and results page: lsnn report {run}")
     return 0
+
+
+def _sweep(arguments: list[str]) -> int:
+    from lsnn import sweep
+    from lsnn.report import write_report
+
+    options = _parse(SweepOptions, arguments, "lsnn sweep")
+    cores = os.cpu_count() or 1
+    if not options.presets:
+        raise UsageError("name a preset, as in: lsnn sweep smnist --vary network.max-delay=1,10; lsnn list shows all")
+    if not options.seeds or not 1 <= options.jobs <= cores:
+        raise UsageError(f"give at least one seed, and 1 to {cores} jobs, as many as there are cores")
+    try:
+        fixed = [sweep.variations(text) for text in options.set]
+        if any(len(choices) > 1 for choices in fixed):
+            raise ValueError("--set takes one value for each name; --vary takes several")
+        settings = {name: value for (choice,) in fixed for name, value in choice.items()}
+        vary = [sweep.variations(text) for text in options.vary]
+        cells = sweep.plan(options.presets, settings, vary, options.seeds, options.out)
+    except ValueError as error:
+        raise UsageError(f"{error}; lsnn sweep --help explains") from None
+    sweep.start(cells, threads=max(1, cores // options.jobs))
+    done, failed = [], []
+
+    def told(cell: sweep.Cell, reason: str | None) -> None:
+        (failed if reason else done).append(cell.run)
+        print(f"{cell.run}: {reason or _headline(cell.run)}", flush=True)
+
+    sweep.proceed(cells, options.jobs, told)
+    if done:
+        print(f"comparison: {write_report(sorted(done), options.out / 'report')[0]}")
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(cells)} runs failed, first {failed[0]}; the same command goes on")
+    return 0
+
+
+def _headline(run: Path) -> str:
+    from lsnn import runs, training
+
+    name = training.load(run).task.headline.metric
+    return f"test {name} {runs.read_results(run)['test'][name]:.4f}"
 
 
 def _evaluate(arguments: list[str]) -> int:

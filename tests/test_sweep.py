@@ -1,0 +1,96 @@
+"""Sweeps: every combination is a run, none twice, and what cannot be is refused before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from lsnn import cli, runs, sweep, training
+from lsnn.experiments import preset
+from tests.helpers import error
+
+TINY = (
+    *("--set", "task.n-in=8 task.rate-hz=300.0 task.n-slots=3 task.slot-ms=5 task.n-evaluation=8"),
+    *("--set", "batch-size=4 iterations=6 validate-every=3"),
+    *("--set", "network.cells.n-regular=5 network.cells.n-adaptive=5"),
+)
+
+
+def test_settings_vary_in_step_or_in_every_combination():
+    assert sweep.variations("lr=0.01,0.02 l1=0.1,0.2") == [{"lr": 0.01, "l1": 0.1}, {"lr": 0.02, "l1": 0.2}]
+    assert sweep.variations("--network.cells.tau-a-range=50:1400,None") == [
+        {"network.cells.tau_a_range": [50, 1400]},
+        {"network.cells.tau_a_range": None},
+    ]
+    vary = [sweep.variations("network.max-delay=1,10"), sweep.variations("rewiring=deep-r,off")]
+    cells = sweep.plan(["smnist"], {"iterations": 7}, vary, [0, 3], Path("out"))
+    assert len({cell.run for cell in cells}) == 8
+    assert cells[-1].run == Path("out/smnist_max_delay=10_rewiring=off_3")
+    changed = cells[-1].experiment
+    assert (changed.network.max_delay, changed.rewiring, changed.seed, changed.iterations) == (10, "off", 3, 7)
+
+
+@pytest.mark.parametrize(
+    "text, complaint",
+    [
+        ("lr", "write NAME=VALUE,VALUE"),
+        ("lr=", "write NAME=VALUE,VALUE"),
+        ("lr=1,2 l1=1", "as many values each, got {'lr': 2, 'l1': 1}"),
+        ("", "as many values each, got none"),
+    ],
+)
+def test_what_cannot_be_read_says_how_to_write_it(text, complaint):
+    assert complaint in error(sweep.variations, text)
+
+
+def test_names_and_values_that_do_not_exist_are_refused():
+    experiment = preset("smnist").experiment
+    assert "no setting 'network.tau-b'" in error(sweep.changed, experiment, {"network.tau_b": 1})
+    assert "no setting 'lr.x'" in error(sweep.changed, experiment, {"lr.x": 1})
+    assert "network.max-delay=long cannot be" in error(sweep.changed, experiment, {"network.max_delay": "long"})
+    assert "lr=-1 cannot be: lr must be positive" in error(sweep.changed, experiment, {"lr": -1})
+
+
+@pytest.fixture
+def sweep_command(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main(["sweep", *arguments])
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def test_a_sweep_trains_compares_and_goes_on_where_it_was(sweep_command):
+    words = ("store-recall", "--vary", "network.max-delay=1,3", "--seeds", "0", "--out", "s", *TINY)
+    code, out, _ = sweep_command(*words)
+    assert code == 0 and out.count("test recall_error") == 2 and "comparison: s/report/results.md" in out
+    assert "network.max-delay 3" in Path("s/report/results.md").read_text()
+
+    first, second = (Path(f"s/store-recall_max_delay={delay}_0") for delay in (1, 3))
+    finished = (first / runs.RESULTS).stat().st_mtime_ns
+    (second / runs.RESULTS).unlink()
+    (second / runs.CHECKPOINT).write_bytes(b"nothing")
+    code, out, err = sweep_command(*words)
+    assert (first / runs.RESULTS).stat().st_mtime_ns == finished
+    assert code == 1 and "checkpoint.pt is damaged" in out
+    assert "1 of 2 runs failed, first s/store-recall_max_delay=3_0; the same command goes on" in err
+
+    code, _, err = sweep_command(*words, "--set", "lr=0.5")
+    assert code == 1 and "was made with other settings; choose another folder with --out" in err
+    assert training.load(first).lr == 0.01
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        ([], "name a preset"),
+        (["store-recall", "--jobs", "999"], "as many as there are cores"),
+        (["store-recal"], "store-recall"),
+        (["store-recall", "--set", "lr=1,2"], "--set takes one value"),
+        (["store-recall", "--vary", "lr"], "write NAME=VALUE,VALUE"),
+    ],
+)
+def test_a_wrong_command_line_starts_nothing(sweep_command, words, complaint):
+    code, _, err = sweep_command(*words)
+    assert code == 2 and complaint in err and not list(Path().iterdir())
