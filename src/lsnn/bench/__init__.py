@@ -10,6 +10,7 @@ from lsnn import results
 from lsnn.bench.apart import measured_apart
 from lsnn.bench.table import Row
 from lsnn.bench.table import machine_line as machine_line
+from lsnn.bench.table import seconds as seconds
 from lsnn.bench.table import table as table
 from lsnn.bench.table import with_ratios as with_ratios
 from lsnn.bench.works import BACKENDS, LEFT_OUT, NEEDS_GB, WORKS, named

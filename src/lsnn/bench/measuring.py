@@ -18,7 +18,7 @@ from lsnn.trainer import Trainer
 TAIL = 56
 """steps at the end over which the readout is averaged"""
 
-Network = Callable[[], tuple[Tensor, Tensor]]
+Run = Callable[[], tuple[Tensor, Tensor]]
 """runs over a batch: mean readout over the last TAIL steps, (batch, n_out), and rates in Hz, (batch, n)"""
 
 
@@ -31,20 +31,25 @@ def measure(work: Work | Training, backend: Backend, memory: Memory, iterations:
     elif work.streams:
         times = stream(work, backend)
     else:
-        net, inputs = work.network(backend, memory), work.inputs()
-
-        def run() -> tuple[Tensor, Tensor]:
-            activity, _ = net(inputs)
-            return activity.readout[-TAIL:].mean(0), activity.rate
-
-        times = iterate(run, net.parameters(), work.target(), iterations)
+        net = work.network(backend, memory)
+        times = repeat(training_step(whole_run(net, work.inputs()), net.parameters(), work.target()), iterations)
     return {**times, "peak_mb": peak_mb() - before}
 
 
-def iterate(run: Network, parameters: Iterable[Tensor], target: Tensor, iterations: int) -> dict[str, Any]:
+def whole_run(net: LSNN, inputs: Tensor) -> Run:
+    """A network over all its inputs."""
+
+    def run() -> tuple[Tensor, Tensor]:
+        activity, _ = net(inputs)
+        return activity.readout[-TAIL:].mean(0), activity.rate
+
+    return run
+
+
+def training_step(run: Run, parameters: Iterable[Tensor], target: Tensor) -> Callable[[Clock], float]:
     """Forward, loss (cross-entropy and a rate regulariser), backward to all parameters, a step of Adam.
 
-    The learning rate is zero: all the work of a step, at a firing rate that stays.
+    The learning rate is zero: all the work of a step, at a firing rate that stays.  Returns a function for `repeat`.
     """
     optimizer = torch.optim.Adam(parameters, lr=0.0)
 
@@ -62,7 +67,7 @@ def iterate(run: Network, parameters: Iterable[Tensor], target: Tensor, iteratio
         clock.end()
         return rate.mean().item()
 
-    return repeat(step, iterations)
+    return step
 
 
 def stream(work: Work, backend: Backend) -> dict[str, Any]:
