@@ -11,6 +11,7 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -56,6 +57,8 @@ DEFAULT_WORKS = ("W1", "W1-long", "W2", "W3")
 def measure_here(peer: str, work: Work, iterations: int, threads: int) -> dict[str, Any]:
     """One row, in this process."""
     torch.set_num_threads(threads)
+    if PEERS[peer].in_jax and hasattr(os, "sched_setaffinity"):  # JAX takes every core it sees
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     net = network(work)
     before = peak_mb()
     built = PEERS[peer].build(net)
@@ -68,7 +71,7 @@ def measure(peer: str, name: str, iterations: int, threads: int) -> bench.Row:
     row = {"work": name, "backend": peer, "memory": None, "threads": threads, "version": "", "note": ""}
     if peer == OURS:
         ours = bench.measure(name, "compiled", iterations=iterations, threads=threads)
-        return row | ours | {"version": lsnn.__version__, "note": WHOLE}
+        return row | ours | {"backend": OURS, "version": lsnn.__version__, "note": WHOLE}
     package, work = PEERS[peer].package, WORKS[name]
     if importlib.util.find_spec(package) is None:
         return row | {"problem": f"not installed; pip install {package}"}
