@@ -105,10 +105,12 @@ def test_failed_process_is_a_line_in_the_table(code, problem):
     assert bench.table([row]).splitlines()[-1] == f"W2, compiled: {problem}"
 
 
-def test_too_little_memory_leaves_a_measurement_out(monkeypatch):
+def test_too_little_memory_leaves_a_measurement_out(monkeypatch, capsys):
     monkeypatch.setattr(apart, "free_gb", lambda: 3.5)
     row = bench.measure("W2", "reference", threads=1)
-    assert row["problem"] == "not measured: it needs 15 GB of memory, and 3.5 GB are free"
+    assert row["skipped"] == "not measured: it may need 15 GB of memory, and 3.5 GB are free"
+    assert cli.main(["bench", "W2", "--backends", "reference"]) == 0
+    assert capsys.readouterr().out.endswith("W2, reference: " + row["skipped"] + "\n")
 
 
 def test_one_failed_measurement_leaves_the_others_and_exit_code_1(monkeypatch, capsys):
@@ -168,3 +170,10 @@ def test_times_have_three_digits(value, text):
     from lsnn.bench.table import seconds
 
     assert seconds(value) == text
+
+
+def test_help_names_every_work(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert cli.main(["bench", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in works.WORKS)

@@ -59,14 +59,14 @@ def test_measured_torch_loop_fires_like_lsnn():
 
 def test_peer_that_is_not_installed_is_listed_with_its_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert peers.measure("norse", "W1", 1, 1)["problem"] == "not installed; pip install norse"
+    assert peers.measure("norse", "W1", 1, 1)["skipped"] == "not installed; pip install norse"
 
 
 def test_peer_without_delays_says_so(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0")
     row = peers.measure("snntorch", "W2", 1, 1)
-    assert row["problem"] == "has no delay per synapse" and row["version"] == "1.0"
+    assert row["skipped"] == "has no delay per synapse" and row["version"] == "1.0"
 
 
 def test_command_prints_the_same_table_with_versions_and_notes(monkeypatch, capsys):

@@ -74,10 +74,10 @@ def measure(peer: str, name: str, iterations: int, threads: int) -> bench.Row:
         return row | ours | {"backend": OURS, "version": lsnn.__version__, "note": WHOLE}
     package, work = PEERS[peer].package, WORKS[name]
     if importlib.util.find_spec(package) is None:
-        return row | {"problem": f"not installed; pip install {package}"}
+        return row | {"skipped": f"not installed; pip install {package}"}
     row |= {"version": importlib.metadata.version(package), "note": PEERS[peer].note}
     if (work.max_delay > 1 or work.n_ref > 0) and not PEERS[peer].delays:
-        return row | {"problem": "has no delay per synapse"}
+        return row | {"skipped": "has no delay per synapse"}
     request = {"peer": peer, "work": name, "iterations": iterations, "threads": threads}
     command = [sys.executable, "-m", "benchmarks.peers", "--here", json.dumps(request)]
     return row | measured_apart(command, NEEDS_GB.get((name, peer), 0.0))

@@ -92,7 +92,7 @@ class BenchOptions:
     memory: Literal["fast", "low"] = "fast"
     """memory setting of the compiled kernel"""
     iterations: int = 5
-    """iterations after the first call, of which the median counts; fewer where five take longer than 30 s"""
+    """iterations after the first call, of which the median counts; none begins after 30 s, but for the second"""
     threads: int | None = None
     """torch threads; not given: torch's choice"""
     json: bool = False

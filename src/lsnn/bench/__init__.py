@@ -18,8 +18,10 @@ from lsnn.ops import Memory
 
 
 def plan(works: Sequence[str], backends: Sequence[str]) -> list[tuple[str, str]]:
-    """What to measure, as pairs of work and backend; no works: those that take seconds.  ValueError for a name that
-    is not known."""
+    """What to measure, as pairs of work and backend; without works, those that take seconds.
+
+    Raises ValueError for a name that is not known.
+    """
     for backend in backends:
         if backend not in BACKENDS:
             raise ValueError(f"there is no backend {backend!r}; backends are {', '.join(BACKENDS)}")

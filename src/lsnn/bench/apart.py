@@ -11,10 +11,13 @@ from lsnn.bench.clock import free_gb
 
 
 def measured_apart(command: Sequence[str], needs_gb: float = 0.0) -> dict[str, Any]:
-    """What a command prints as JSON on its last line; {"problem": why} where it cannot run or fails."""
+    """What a command prints as JSON on its last line; {"problem": why} where it fails.
+
+    {"skipped": why}, without running it, where less than needs_gb of memory is free.
+    """
     free = free_gb()
     if free is not None and free < needs_gb:
-        return {"problem": f"not measured: it needs {needs_gb:.0f} GB of memory, and {free:.1f} GB are free"}
+        return {"skipped": f"not measured: it may need {needs_gb:.0f} GB of memory, and {free:.1f} GB are free"}
     # torch reads this at its first large tensor: memory in huge pages is much cheaper to get
     environment = {"THP_MEM_ALLOC_ENABLE": "1", **os.environ}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -5,7 +5,9 @@ from typing import Any
 
 Row = dict[str, Any]
 """a measurement: work, backend, memory, threads; then what `lsnn.bench.measuring.measure` returns, and the ratio of
-the base's time to its own; or a problem"""
+the base's time to its own; or else why it was "skipped", or what "problem" there was"""
+LEFT = ("work", "backend", "peer", "memory", "version", "note")
+"""columns of words"""
 
 PHASES = {
     "encode_s": "encoding", "forward_s": "forward", "loss_s": "loss", "backward_s": "backward",
@@ -16,11 +18,11 @@ PHASES = {
 def with_ratios(rows: Sequence[Row], base: str) -> list[Row]:
     """The rows, each with how many times faster it is than `base` on the same work; None where that is not known."""
     known = {row["work"]: row["iteration_s"] for row in rows if row["backend"] == base and "iteration_s" in row}
-    return [{**row, "ratio": known[row["work"]] / row["iteration_s"] if _timed(row, known) else None} for row in rows]
 
+    def ratio(row: Row) -> float | None:
+        return known[row["work"]] / row["iteration_s"] if "iteration_s" in row and row["work"] in known else None
 
-def _timed(row: Row, known: dict[str, float]) -> bool:
-    return "iteration_s" in row and row["work"] in known
+    return [{**row, "ratio": ratio(row)} for row in rows]
 
 
 def table(rows: Sequence[Row], what: str = "backend") -> str:
@@ -53,11 +55,10 @@ def table(rows: Sequence[Row], what: str = "backend") -> str:
 def _aligned(cells: list[list[str]]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
     rule = ["-" * width for width in widths]
-    left = {name for name in ("work", "backend", "peer", "memory", "version", "note")}
 
     def line(row: list[str]) -> str:
         padded = (
-            cell.ljust(width) if name in left else cell.rjust(width)
+            cell.ljust(width) if name in LEFT else cell.rjust(width)
             for name, cell, width in zip(cells[0], row, widths, strict=True)
         )
         return "| " + " | ".join(padded) + " |"
@@ -69,9 +70,8 @@ def _remarks(rows: Sequence[Row]) -> list[str]:
     remarks = []
     for row in rows:
         name = f"{row['work']}, {row['backend']}"
-        if "problem" in row:
-            remarks.append(f"{name}: {row['problem']}")
-        elif "encode_s" in row:
+        remarks += [f"{name}: {row[why]}" for why in ("skipped", "problem") if why in row]
+        if "encode_s" in row:
             phases = [f"{word} {seconds(row[key])}" for key, word in PHASES.items() if key in row]
             remarks.append(f"{name}: " + ", ".join(phases))
     return ["", *remarks] if remarks else []
