@@ -5,6 +5,7 @@ help:
 	@echo "make demo    train store-recall with and without adaptive neurons, and draw what happened (minutes)"
 	@echo "make test    the test suite (minutes)"
 	@echo "make lint    style, types, import order"
+	@echo "make bench   what training costs on this machine (minutes)"
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,4 +33,7 @@ lint: .venv/ready
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-.PHONY: help demo test lint
+bench: .venv/ready
+	$(BIN)/lsnn bench
+
+.PHONY: help demo test lint bench

@@ -102,8 +102,8 @@ def unfinished(unfinished_run: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tran"], "there is no command 'tran'; commands are list, train, resume, evaluate, report"),
-        (["--lr", "1"], "there is no command '--lr'; commands are list, train, resume, evaluate, report"),
+        (["tran"], "there is no command 'tran'; commands are list, train, resume, evaluate, report, bench"),
+        (["--lr", "1"], "there is no command '--lr'; commands are list, train, resume, evaluate, report, bench"),
         (["train"], "name a preset, as in: lsnn train store-recall; lsnn list shows them all"),
         (["train", "--lr", "1"], "name a preset, as in: lsnn train store-recall; lsnn list shows them all"),
         (["train", "smnst"], "there is no preset 'smnst'; did you mean smnist or smnist-rnn or smnist-lif?"),
@@ -111,6 +111,19 @@ def unfinished(unfinished_run: Path, tmp_path: Path) -> Path:
         (["resume"], "Missing from lsnn resume: PATH run folder (required); lsnn resume --help lists all flags"),
         (["resume", "a", "b"], "Unrecognized options: b; lsnn resume --help lists all flags"),
         (["report"], "name one or more run folders, as in: lsnn report runs/store-recall-0"),
+        (["bench", "smnst"], "there is no work 'smnst'; did you mean smnist?; lsnn bench --help lists all flags"),
+        (
+            ["bench", "--backends", "compiled,gpu"],
+            "there is no backend 'gpu'; backends are reference, compiled; lsnn bench --help lists all flags",
+        ),
+        (
+            ["bench", "--iterations", "0"],
+            "iterations must be at least 1, got 0; 5 give a median; lsnn bench --help lists all flags",
+        ),
+        (
+            ["bench", "--threads", "0"],
+            "threads must lie in 1 ... 1024, got 0; one per core is enough; lsnn bench --help lists all flags",
+        ),
         (["list", "--jsn"], "Unrecognized options: --jsn; did you mean --json?; lsnn list --help lists all flags"),
         (
             ["evaluate", "a", "--split", "train"],
@@ -483,7 +496,7 @@ def test_version(lsnn: Lsnn):
     assert lsnn("--version") == (0, f"lsnn {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["resume", "evaluate", "report", "list"])
+@pytest.mark.parametrize("command", ["resume", "evaluate", "report", "bench", "list"])
 def test_every_command_has_help(lsnn: Lsnn, command: str):
     code, out, err = lsnn(command, "--help")
     assert (code, err) == (0, "") and f"usage: lsnn {command}" in out

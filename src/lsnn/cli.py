@@ -1,4 +1,4 @@
-"""The command line: list, train, resume, sweep, evaluate, report."""
+"""The command line: list, train, resume, sweep, evaluate, report, bench."""
 
 import contextlib
 import dataclasses
@@ -28,6 +28,7 @@ Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
   lsnn sweep PRESET ...            train over values of settings and over seeds, and compare
   lsnn evaluate DIR|NAME           score a trained network, yours or one from the box, on a whole split
   lsnn report DIR ...              figures and a results page for one run, or a comparison of several
+  lsnn bench [WORK ...]            what training costs on this machine, in seconds and megabytes
 
 lsnn COMMAND --help explains a command, lsnn train PRESET --help every setting with unit and default.
 """
@@ -99,6 +100,28 @@ class ReportOptions:
     """folder to write to; not given: the report folder of a single run, ./report for several"""
 
 
+@dataclasses.dataclass(frozen=True)
+class BenchOptions:
+    """What training costs on this machine: the reference and the compiled kernel side by side.
+
+    An iteration is forward, loss, backward to all weights and Adam; of smnist and large, a whole training step, which
+    is encoding, DEEP R and metrics too; of stream, one step of one sample.
+    """
+
+    works: tyro.conf.Positional[tuple[str, ...]] = ()
+    """any of smnist, W2, W1, W1-long, W3, L2L, stream, large; none: all that take seconds"""
+    backends: str = "reference,compiled"
+    """kernels to measure, separated by commas"""
+    memory: Literal["fast", "low"] = "fast"
+    """memory setting of the compiled kernel"""
+    iterations: int = 5
+    """iterations after the first call, of which the median counts; none begins after 30 s, but for the second"""
+    threads: int | None = None
+    """torch threads; not given: torch's choice"""
+    json: bool = False
+    """print JSON"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point.  Returns the exit code: 0 on success, 1 on failure, 2 on a wrong command line, 130 on Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -144,7 +167,8 @@ def _reason(error: OSError) -> str:
 
 def _dispatch(arguments: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
-        "list": _list, "train": _train, "resume": _resume, "sweep": _sweep, "evaluate": _evaluate, "report": _report
+        "list": _list, "train": _train, "resume": _resume, "sweep": _sweep,
+        "evaluate": _evaluate, "report": _report, "bench": _bench,
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -339,6 +363,36 @@ def _report(arguments: list[str]) -> int:
     for path in write_report(folders, options.out or (Path("report") if in_box else None)):
         print(path)
     return 0
+
+
+def _bench(arguments: list[str]) -> int:
+    options = _parse(BenchOptions, arguments, "lsnn bench")
+    import torch
+
+    from lsnn import bench, training
+
+    try:
+        pairs = bench.plan(options.works, options.backends.split(","))
+        if options.iterations < 1:
+            raise ValueError(f"iterations must be at least 1, got {options.iterations}; 5 give a median")
+        threads = training.checked_threads(torch.get_num_threads() if options.threads is None else options.threads)
+    except ValueError as error:
+        raise UsageError(f"{error}; lsnn bench --help lists all flags") from None
+    settings = {"memory": options.memory, "iterations": options.iterations, "threads": threads}
+    rows: list[bench.Row] = []
+    try:
+        with Console(stderr=True).status("") as status:
+            for work, backend in pairs:
+                status.update(f"measuring {work}, {backend} ({len(rows) + 1} of {len(pairs)})")
+                rows.append(bench.measure(work, backend, **settings))
+    finally:  # after Ctrl-C, what has been measured
+        rows = bench.with_ratios(rows, base="reference")
+        machine = bench.machine(threads)
+        if options.json:
+            print(json.dumps({"lsnn": lsnn.__version__, "machine": machine, "rows": rows}))
+        elif rows:
+            print(f"{bench.machine_line(machine)}\n\n{bench.table(rows)}")
+    return int(any("problem" in row for row in rows))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ Report = Callable[[dict[str, Any]], None]
 
 def start(run: Path, experiment: Experiment, *, preset: str | None = None, threads: int | None = None) -> None:
     """Make the run folder of an experiment.  `proceed` then trains it."""
-    threads = _checked_threads(torch.get_num_threads() if threads is None else threads)
+    threads = checked_threads(torch.get_num_threads() if threads is None else threads)
     _try_out(experiment)
     settings = {
         "lsnn": __version__,
@@ -53,7 +53,8 @@ def _try_out(experiment: Experiment) -> None:
         raise ValueError(f"the experiment cannot be set up ({reason}); if it is too large, lower its sizes") from error
 
 
-def _checked_threads(threads: Any, where: str = "") -> int:
+def checked_threads(threads: Any, where: str = "") -> int:
+    """The number of threads, if it is one; ValueError, beginning with `where`, if not."""
     if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
         raise ValueError(f"{where}threads must lie in 1 ... {MAX_THREADS}, got {threads!r}; one per core is enough")
     return threads
@@ -74,7 +75,7 @@ def proceed(run: Path, report: Report = lambda record: None) -> dict[str, Any]:
     Killed at any moment and called again, it ends with the weights it would have ended with, bit for bit.
     """
     experiment = load(run)
-    threads = _checked_threads(runs.read_config(run).get("threads"), f"{run / runs.CONFIG}: ")
+    threads = checked_threads(runs.read_config(run).get("threads"), f"{run / runs.CONFIG}: ")
     with runs.locked(run), _threads(threads):
         if all((run / name).exists() for name in runs.FINISHED):
             return runs.read_results(run)
