@@ -94,4 +94,5 @@ def initial_state(wiring: Wiring, batch: int) -> State:
     n, n_out = wiring.n, wiring.n_out
     v, b, z, z_before = (w.new_zeros(batch, n, requires_grad=False) for _ in range(4))
     refractory = torch.zeros(batch, n, dtype=torch.int64, device=w.device)
-    return State(v, b, z, z_before, refractory, w.new_zeros(wiring.max_delay, batch, n), w.new_zeros(batch, n_out))
+    pending = w.new_zeros(()).expand(wiring.max_delay, batch, n)  # one zero, seen everywhere: nobody has to read it
+    return State(v, b, z, z_before, refractory, pending, w.new_zeros(batch, n_out))

@@ -72,7 +72,12 @@ def run(
 def _forward(job: Job, tensors: Tensors, trained: bool, all_slots: bool) -> tuple[tuple[Tensor | None, ...], Tape]:
     """All blocks through time.  Returns the activity's and the state's tensors, and the tape."""
     cells, net = job.cells(tensors, all_slots), job.net(tensors.weight)
-    v, b, z, z_before, pending, y = (part.detach().contiguous().numpy() for part in tensors[8:])
+    pending = tensors.pending.detach()
+    if not any(pending.stride()) and not pending[:1, :1, :1].any():  # the one of `lsnn.ops.initial_state`
+        pending = pending[:, :0]
+    v, b, z, z_before, pending, y = (
+        part.detach().contiguous().numpy() for part in (*tensors[8:12], pending, tensors.y)
+    )
     state = (v, b, z, z_before, job.refractory_before, pending, y)
     values, noise = job.over_time(tensors.values, job.n_in), job.over_time(tensors.noise, job.n)
 

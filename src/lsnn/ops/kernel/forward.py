@@ -47,8 +47,9 @@ def enter(block, v, b, z, z_before, refractory, pending, y, lanes):
     gather_lanes(b, first * n, n, size, block.b, 0, lanes)
     gather_lanes(y, first * n_out, n_out, size, block.y, 0, lanes)
     erase(block.window, 0, len(block.window))
-    for k in range(len(pending)):
-        gather_lanes(pending, (k * batch + first) * n, n, size, block.window, k * (n + n_out) * lanes, lanes)
+    if pending.shape[1]:  # without samples: nothing is on its way
+        for k in range(len(pending)):
+            gather_lanes(pending, (k * batch + first) * n, n, size, block.window, k * (n + n_out) * lanes, lanes)
     erase(block.counts, 0, len(block.counts))
     find_first_silent(block, refractory)
     return pack(z_before, first * n, n, size, block.z, 0) and pack(z, first * n, n, size, block.z, n)
