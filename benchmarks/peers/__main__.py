@@ -43,6 +43,7 @@ PEERS = {
     "torch loop": Peer("torch", on_torch.torch_loop, WHOLE, delays=True),
     "torch.compile": Peer("torch", on_torch.torch_compile, f"{WHOLE}; one step compiled", delays=True),
     "JAX scan": Peer("jax", on_jax.scan, f"{WHOLE}; scan and gradient compiled as one", delays=True, in_jax=True),
+    "JAX by hand": Peer("jax", on_jax.by_hand, f"{WHOLE}; scans with the gradient by hand", delays=True, in_jax=True),
     "norse": Peer("norse", on_torch.norse, "LSNNRecurrent: no gradient through adaptation and reset; a synaptic state"),
     "sinabs": Peer("sinabs", on_torch.sinabs, "ALIFRecurrent: cost grows with the square of time"),
     "snntorch": Peer("snntorch", on_torch.snntorch, "RLeaky: no adaptation"),

@@ -87,6 +87,76 @@ def scan(net: Net) -> tuple[Callable[..., Any], dict[str, Any]]:
     return run, {"in": jnp.asarray(net.w_in), "rec": jnp.asarray(net.w_rec)}
 
 
+def by_hand(net: Net) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The scan with its gradient written by hand: weights get theirs from whole traces, in one product per delay."""
+    import jax
+    import jax.numpy as jnp
+
+    work, depth = net.work, net.work.max_delay
+    at_in, at_rec, beta = (jnp.asarray(part) for part in (net.at_in, net.at_rec, net.beta))
+    zero = jnp.zeros((work.batch, work.n))
+
+    def delayed(trace, d):
+        """The trace d steps later."""
+        return jnp.concatenate([jnp.zeros((d, *trace.shape[1:])), trace])[: work.steps]
+
+    def forward(weights, inputs):
+        current = sum(delayed(inputs, d) @ (weights["in"] * at_in[d]) for d in range(depth))
+        weight = (weights["rec"] * at_rec).reshape(depth * work.n, work.n)
+
+        def step(state, x):
+            v, b, past, threshold, silent = state
+            z = past[:, : work.n]
+            reset = threshold * z
+            b = RHO * b + (1 - RHO) * z
+            threshold = V_TH + beta * b
+            v = ALPHA * v + (1 - ALPHA) * (x + past @ weight) - reset
+            free = silent <= 0
+            z = jnp.where(free & (v > threshold), 1.0, 0.0)
+            silent = jnp.where(z > 0, work.n_ref, silent - 1)
+            past = jnp.concatenate([z, past[:, : -work.n]], 1)
+            return (v, b, past, threshold, silent), (z, v, threshold, free)
+
+        start = (zero, zero, jnp.tile(zero, depth), jnp.full_like(zero, V_TH), zero.astype(jnp.int32))
+        return jax.lax.scan(step, start, current)[1]
+
+    @jax.custom_vjp
+    def run(weights, inputs):
+        return forward(weights, inputs)[0]
+
+    def run_forward(weights, inputs):
+        traces = forward(weights, inputs)
+        return traces[0], (weights, inputs, *traces)
+
+    def run_backward(kept, g_spikes):
+        weights, inputs, *traces = kept
+        back = jnp.swapaxes(weights["rec"] * at_rec, 1, 2).reshape(depth * work.n, work.n)
+
+        def step(state, now):
+            gv, gb, later = state  # later: gradients of the currents of the next steps
+            gz, z, v, threshold, free = now
+            u = (v - threshold) / threshold
+            gz = gz + later @ back + (1 - RHO) * gb - threshold * gv
+            gu = jnp.where(free, DAMPENING * jnp.maximum(1 - jnp.abs(u), 0), 0) * gz / threshold
+            gb = RHO * gb - beta * (gu * (u + 1) + z * gv)
+            gv = gu + ALPHA * gv
+            gi = (1 - ALPHA) * gv
+            return (gv, gb, jnp.concatenate([gi, later[:, : -work.n]], 1)), gi
+
+        start = (zero, zero, jnp.tile(zero, depth))
+        _, gi = jax.lax.scan(step, start, (g_spikes, *traces), reverse=True)
+
+        def product(before, at, d):
+            return jnp.einsum("tbi,tbj->ij", delayed(before, d), gi) * at
+
+        g_in = sum(product(inputs, at_in[d], d) for d in range(depth))
+        g_rec = sum(product(traces[0], at_rec[d], d + 1) for d in range(depth))
+        return {"in": g_in, "rec": g_rec, "out": jnp.zeros_like(weights["out"]), "bias": jnp.zeros(work.n_out)}, None
+
+    run.defvjp(run_forward, run_backward)
+    return run, {"in": jnp.asarray(net.w_in), "rec": jnp.asarray(net.w_rec)}
+
+
 def spyx(net: Net) -> tuple[Callable[..., Any], dict[str, Any]]:
     import jax
     import jax.numpy as jnp
