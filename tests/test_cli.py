@@ -102,8 +102,8 @@ def unfinished(unfinished_run: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tran"], "there is no command 'tran'; commands are list, train, resume, evaluate, report, bench"),
-        (["--lr", "1"], "there is no command '--lr'; commands are list, train, resume, evaluate, report, bench"),
+        (["tran"], "there is no command 'tran'; commands are list, train, resume, sweep, evaluate, report, bench"),
+        (["--lr", "1"], "there is no command '--lr'; commands are list, train, resume, sweep, evaluate, report, bench"),
         (["train"], "name a preset, as in: lsnn train store-recall; lsnn list shows them all"),
         (["train", "--lr", "1"], "name a preset, as in: lsnn train store-recall; lsnn list shows them all"),
         (["train", "smnst"], "there is no preset 'smnst'; did you mean smnist or smnist-rnn or smnist-lif?"),
