@@ -63,8 +63,8 @@ class SweepOptions:
     Interrupted and called again with the same words, a sweep goes on where it was.
     """
 
-    presets: tyro.conf.Positional[tuple[str, ...]]
-    """presets to train"""
+    presets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PRESET ...")]
+    """what to train"""
     vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE,VALUE as in network.max-delay=1,10; what is named in one --vary changes in step, several --vary give
     every combination; a colon joins the two ends of a range"""
