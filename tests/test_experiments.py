@@ -128,11 +128,29 @@ def test_wrong_values_are_named(place: str, value: object, message: str):
         *((name, (0.0, -1.0, float("nan"), float("inf"))) for name in ("lr", "lr_decay")),
         *((name, (-1.0, float("nan"), float("inf"))) for name in ("l1", "temperature", "rate_cost", "rate_target")),
         ("clip_norm", (0.0, -1.0, float("nan"))),
+        ("warmup", (-1, TINY.iterations, float("nan"))),
     ],
 )
 def test_impossible_values_are_refused(field: str, values: tuple[float, ...]):
     for value in values:
         assert re.match(f"{field} must .*got {re.escape(str(value))}", error(replace, TINY, **{field: value}))
+
+
+def test_lr_falls_in_steps():
+    experiment = replace(TINY, lr_decay=0.5, lr_decay_every=4)
+    assert [experiment.lr_factor(k) for k in (0, 3, 4, 11)] == [1, 1, 0.5, 0.25]
+
+
+def test_lr_falls_along_half_a_cosine_to_zero():
+    experiment = replace(TINY, iterations=12, schedule="cosine")
+    assert [experiment.lr_factor(k) for k in (0, 4, 6, 8, 12)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine"])
+def test_lr_rises_over_the_warmup_and_then_is_what_it_would_have_been(schedule: str):
+    cold, warm = (replace(TINY, schedule=schedule, warmup=warmup) for warmup in (0, 3))
+    shares = [warm.lr_factor(k) / cold.lr_factor(k) for k in range(5)]
+    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 1])
 
 
 def test_rewiring_without_signs_is_refused_with_both_remedies():

@@ -1,6 +1,7 @@
 """Experiments: what to train on what, and how.  The same dataclass is the command line's flags and a run's config."""
 
 import difflib
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -93,6 +94,10 @@ class Experiment:
     """torch's, with its defaults; sgd with momentum 0.9"""
     lr: float = 0.01
     """learning rate"""
+    schedule: Literal["step", "cosine"] = "step"
+    """how the learning rate falls: by lr_decay now and then, or along half a cosine to zero at the last iteration"""
+    warmup: int = 0
+    """iterations over which the learning rate first rises, linearly"""
     lr_decay: float = 0.8
     """factor on the learning rate every lr_decay_every iterations"""
     lr_decay_every: int = 2500
@@ -129,6 +134,8 @@ class Experiment:
         for name in ("lr", "lr_decay"):
             if not 0 < getattr(self, name) <= LARGEST:
                 raise ValueError(f"{name} must be positive and at most {LARGEST:g}, got {getattr(self, name)}")
+        if not 0 <= self.warmup < max(self.iterations, 1):
+            raise ValueError(f"warmup must lie in 0 ... {self.iterations - 1}, below iterations, got {self.warmup}")
         for name in ("l1", "temperature", "rate_cost", "rate_target"):
             if not 0 <= getattr(self, name) <= LARGEST:
                 raise ValueError(f"{name} must lie in [0, {LARGEST:g}], got {getattr(self, name)}")
@@ -136,6 +143,13 @@ class Experiment:
             raise ValueError(
                 f"clip_norm must be positive, got {self.clip_norm}; leave it out to keep gradients as they are"
             )
+
+    def lr_factor(self, iteration: int) -> float:
+        """Share of the learning rate that the step after `iteration` steps is taken with."""
+        rise = min(1.0, (iteration + 1) / (self.warmup + 1))
+        if self.schedule == "step":
+            return rise * self.lr_decay ** (iteration // self.lr_decay_every)
+        return rise * (1 + math.cos(math.pi * min(iteration / self.iterations, 1))) / 2
 
     @property
     def rewires(self) -> bool:
