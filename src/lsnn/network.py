@@ -203,7 +203,7 @@ class LSNN(nn.Module):
         activity, state = ops.run(
             inputs, wiring, constants, state, noise=noise, record=record, backend=self.backend, memory=self.memory
         )
-        return activity._replace(readout=activity.readout + self.bias), state
+        return activity._replace(readout=activity.readout.add_(self.bias)), state
 
     def stepper(self, batch: int = 1, state: State | None = None) -> ops.Stepper:
         """The network as it is now, to be stepped by a closed loop: no gradients, little overhead, on the CPU.

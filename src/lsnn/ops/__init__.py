@@ -13,7 +13,7 @@ from lsnn.ops import compiled, reference
 from lsnn.ops.activity import Activity as Activity
 from lsnn.ops.activity import Memory as Memory
 from lsnn.ops.activity import Record as Record
-from lsnn.ops.compiled import Stepper as Stepper
+from lsnn.ops.stepper import Stepper as Stepper
 from lsnn.synapses import Wiring
 
 Backend = Literal["auto", "reference", "compiled"]

@@ -22,6 +22,10 @@ WORDS = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 """type of the mask word by number of lanes"""
 
 
+CACHE_LINE = 64
+"""bytes; a vector that lies across two lines costs twice"""
+
+
 class Vector(types.Type):
     """numba's type of ``lanes`` numbers of type ``dtype``."""
 
@@ -72,6 +76,21 @@ def store(typingctx, array, index, vector):
 
 
 @intrinsic
+def store_past_cache(typingctx, array, index, vector):
+    """`store` for lanes that begin at a cache line and will not be read soon: main memory takes them directly."""
+
+    def codegen(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[0], args[0], args[1])
+        pointer = builder.bitcast(pointer, args[2].type.as_pointer())
+        size = context.get_abi_sizeof(args[2].type)
+        written = builder.store(args[2], pointer, align=min(size, CACHE_LINE))
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), codegen
+
+
+@intrinsic
 def peek(typingctx, array, index):
     """The number at flat position ``index`` of a contiguous array."""
 
@@ -90,6 +109,39 @@ def poke(typingctx, array, index, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, array.dtype), codegen
+
+
+@intrinsic
+def move(typingctx, array, to, start, count):
+    """Copy ``count`` numbers within a contiguous array, from flat position ``start`` to ``to``; both may overlap."""
+
+    def codegen(context, builder, signature, args):
+        array_type = signature.args[0]
+        source, target = (_address(context, builder, array_type, args[0], args[k]) for k in (2, 1))
+        cgutils.raw_memmove(builder, target, source, args[3], context.get_abi_sizeof(source.type.pointee))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def erase(typingctx, array, start, count):
+    """Set ``count`` numbers of a contiguous array to zero, from flat position ``start`` on."""
+
+    def codegen(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[0], args[0], args[1])
+        size = builder.mul(args[2], ir.Constant(args[2].type, context.get_abi_sizeof(pointer.type.pointee)))
+        cgutils.memset(builder, pointer, size, 0)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def line_of(typingctx, array):
+    """The word of a vector that fills a cache line of this array."""
+    word = types.Integer.from_bitwidth(8 * CACHE_LINE // array.dtype.bitwidth, signed=False)
+    return word(array), lambda context, builder, signature, args: ir.Constant(ir.IntType(word.bitwidth), 0)
 
 
 # ---- arithmetic --------------------------------------------------------------------------------------------------
@@ -229,6 +281,67 @@ def total(typingctx, vector):
     return vector.dtype(vector), codegen
 
 
+def _tile(array, word) -> int:
+    """Side of the squares in which matrices of this type are transposed."""
+    return min(word.bitwidth, 8 * CACHE_LINE // array.dtype.bitwidth)
+
+
+@intrinsic
+def tile(typingctx, array, word):
+    """Side of the squares that `transpose` takes, a constant for the compiler."""
+    side = _tile(array, word)
+    return types.intp(array, word), lambda context, builder, signature, args: ir.Constant(ir.IntType(64), side)
+
+
+def _transposed(builder, rows):
+    """A square of vectors, by as many perfect shuffles of its rows as its side has bits."""
+    side, i32 = len(rows), ir.IntType(32)
+    halves = [
+        ir.Constant(
+            ir.VectorType(i32, side), [ir.Constant(i32, (k // 2) + first + (k % 2) * side) for k in range(side)]
+        )
+        for first in (0, side // 2)
+    ]
+    for _ in range(side.bit_length() - 1):
+        pairs = [(rows[k], rows[k + side // 2]) for k in range(side // 2)]
+        rows = [builder.shuffle_vector(*pair, half) for pair in pairs for half in halves]
+    return rows
+
+
+def _transpose(add: bool) -> Callable:
+    def typing(typingctx, source, start, stride, target, to, target_stride, word):
+        side = _tile(source, word)
+
+        def codegen(context, builder, signature, args):
+            element = context.get_value_type(source.dtype)
+            vector, align = ir.VectorType(element, side), context.get_abi_sizeof(element)
+
+            def rows(array, first, step):
+                index = args[first]
+                for _ in range(side):
+                    pointer = _address(context, builder, signature.args[array], args[array], index)
+                    yield builder.bitcast(pointer, vector.as_pointer())
+                    index = builder.add(index, args[step])
+
+            columns = _transposed(builder, [builder.load(pointer, align=align) for pointer in rows(0, 1, 2)])
+            for pointer, column in zip(rows(3, 4, 5), columns, strict=True):
+                if add:
+                    column = builder.fadd(builder.load(pointer, align=align), column)
+                builder.store(column, pointer, align=align)
+            return context.get_dummy_value()
+
+        place = types.intp
+        return types.void(source, place, place, target, place, place, word), codegen
+
+    return intrinsic(typing)
+
+
+transpose = _transpose(add=False)
+"""target[to + i * target_stride + k] <- source[start + k * stride + i] for i and k below `tile`"""
+transpose_add = _transpose(add=True)
+"""the same with +="""
+
+
 # ---- masks -------------------------------------------------------------------------------------------------------
 
 
@@ -295,6 +408,45 @@ def width(typingctx, word):
         return ir.Constant(ir.IntType(types.intp.bitwidth), word.bitwidth)
 
     return types.intp(word), codegen
+
+
+@intrinsic
+def pack_square(typingctx, samples, start, stride, size, masks, to, columns):
+    """masks[to + i] <- bytes samples[start + lane * stride + i], 0 or 1, for the first ``size`` lanes of a mask.
+
+    i runs over as many columns as the type of ``columns`` has bits.  Returns the columns in which a byte was larger.
+    """
+    n_columns, lanes = columns.bitwidth, masks.dtype.bitwidth
+    result = types.Integer.from_bitwidth(n_columns, signed=False)
+
+    def codegen(context, builder, signature, args):
+        def constant(vector, value):
+            return ir.Constant(vector, [value] * n_columns)
+
+        i8 = ir.VectorType(ir.IntType(8), n_columns)
+        wide = ir.VectorType(ir.IntType(lanes), n_columns)
+        index, rows = args[1], []
+        for lane in range(lanes):
+            pointer = _address(context, builder, signature.args[0], args[0], index)
+            row = builder.load(builder.bitcast(pointer, i8.as_pointer()), align=1)
+            used = builder.icmp_signed("<", ir.Constant(args[3].type, lane), args[3])
+            rows.append(builder.select(used, row, constant(i8, 0)))
+            further = builder.icmp_signed("<", ir.Constant(args[3].type, lane + 1), args[3])
+            index = builder.select(further, builder.add(index, args[2]), index)
+        seen, mask = rows[0], constant(wide, 0)
+        for row in rows[1:]:
+            seen = builder.or_(seen, row)
+        for first in range(0, lanes, 8):
+            byte = rows[first + 7]
+            for row in reversed(rows[first : first + 7]):
+                byte = builder.or_(builder.add(byte, byte), row)
+            byte = builder.zext(byte, wide) if lanes > 8 else byte
+            mask = builder.or_(mask, builder.shl(byte, constant(wide, first)))
+        pointer = _address(context, builder, signature.args[4], args[4], args[5])
+        builder.store(mask, builder.bitcast(pointer, wide.as_pointer()), align=lanes // 8)
+        return builder.bitcast(builder.icmp_unsigned(">", seen, constant(i8, 1)), ir.IntType(n_columns))
+
+    return result(samples, types.intp, types.intp, types.intp, masks, types.intp, columns), codegen
 
 
 # ---- denormal numbers --------------------------------------------------------------------------------------------

@@ -1,0 +1,87 @@
+"""A network step by step, without gradients: closed loops and streams."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lsnn.neuron import Constants, State
+from lsnn.ops.compiled import unsupported
+from lsnn.ops.kernel import forward
+from lsnn.ops.kernel.arrays import Kept, Outputs
+from lsnn.ops.kernel.job import Job, Tensors
+from lsnn.synapses import Wiring
+
+
+class Stepper:
+    """A network in a closed loop: prepared once, then stepped, its state inside.  No gradients.
+
+    Takes weights and constants as they are now; make a new one after training on.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        constants: Constants,
+        state: State,
+        bias: Float[Tensor, " n_out"] | None = None,
+    ) -> None:
+        batch = len(state.v)
+        inputs = torch.zeros(1, batch, wiring.n_in, dtype=wiring.weight.dtype)
+        reason = unsupported(inputs, wiring, constants, state, None)
+        if reason:
+            raise ValueError(f"the compiled kernel cannot step this network: {reason}")
+        alpha, rho, beta, v_th = (column[:, 0] for column in constants.coefficients()[:4])
+        rest = (None, state.v, state.b, state.z, state.z_before, state.pending, state.y)
+        tensors = Tensors(None, wiring.weight, alpha, rho, beta, v_th, constants.noise_std, *rest)
+        job = Job(inputs, wiring, constants, state.refractory, (), "fast")
+        job.silent_steps = max(job.silent_steps, constants.n_ref)
+        self._job, self._net, self._cells = job, job.net(wiring.weight), job.cells(tensors, all_slots=False)
+        self._dtype = wiring.weight.dtype
+        self._bias = np.zeros(wiring.n_out, job.dtype) if bias is None else bias.detach().numpy()
+        self._none = np.empty((0, batch, wiring.n_in), job.dtype)
+        self._no_noise = np.empty((0, batch, wiring.n), job.dtype)
+        self._kept = Kept(np.empty((0, job.size), job.dtype), np.empty((0, 0), job.dtype))
+        z = np.empty((job.n_blocks, 3, wiring.n), job.word.dtype)
+        self._blocks = [job.block(number, z) for number in range(job.n_blocks)]
+        self.state = state
+
+    def __call__(
+        self, inputs: Float[Tensor, "batch n_in"], noise: Float[Tensor, "batch n"] | None = None
+    ) -> tuple[Float[Tensor, "batch n_out"], Float[Tensor, "batch n"]]:
+        """One step.  Returns the readout and the spikes.  noise as in `lsnn.ops.run`."""
+        job = self._job
+        if inputs.shape != (job.batch, job.n_in):
+            raise ValueError(f"inputs must have shape {(job.batch, job.n_in)} (batch, n_in), got {tuple(inputs.shape)}")
+        x = inputs.detach().to(self._dtype).contiguous().numpy()[None]
+        readout = np.empty((1, job.batch, job.n_out), job.dtype)
+        spikes = np.empty((1, job.batch, job.n), job.dtype)
+        outputs = Outputs(readout, spikes, self._no_noise, self._no_noise)
+        current = self._no_noise if noise is None else noise.detach().to(self._dtype).contiguous().numpy()[None]
+        for block in self._blocks:
+            forward.stream(self._net, self._cells, block, x, self._none, current, self._kept, outputs, job.word)
+        return torch.from_numpy(readout[0] + self._bias), torch.from_numpy(spikes[0])
+
+    @property
+    def state(self) -> State:
+        """Where the network is; may be set, for instance to start an episode."""
+        job, rows = self._job, lambda *shape: np.empty(shape, self._job.dtype)
+        v, b, z, z_before, rate = (rows(job.batch, job.n) for _ in range(5))
+        refractory = np.empty((job.batch, job.n), np.int64)
+        pending, y = rows(job.depth, job.batch, job.n), rows(job.batch, job.n_out)
+        for block in self._blocks:
+            forward.count_silent(block, refractory)
+            past = block._replace(z=block.z[:2])
+            forward.leave(past, self._cells.n_ref, v, b, z, z_before, refractory, pending, y, rate, job.lanes)
+        return State(*(torch.from_numpy(part) for part in (v, b, z, z_before, refractory, pending, y)))
+
+    @state.setter
+    def state(self, state: State) -> None:
+        parts = [part.detach().contiguous().numpy() for part in state]
+        if int(state.refractory.max()) > self._job.silent_steps:
+            raise ValueError(
+                f"state is refractory for {int(state.refractory.max())} steps, neurons for {self._job.silent_steps}"
+            )
+        for block in self._blocks:
+            if not forward.enter(block, *parts, self._job.lanes):
+                raise ValueError("state.z and state.z_before must be 0 or 1")
