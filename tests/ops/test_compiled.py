@@ -197,6 +197,11 @@ def test_full_blocks_match_reference(batch, n_regular, n_in, inputs):
     assert_matches_reference(Problem(**sizes, inputs=inputs, gain=1.0, noise=True, **FULL))
 
 
+@pytest.mark.parametrize("steps", [20, 110])
+def test_long_delays_match_reference(steps):
+    assert_matches_reference(Problem(max_delay=50, steps=steps))
+
+
 def test_constants_without_gradients_keep_less_and_match_reference():
     assert_matches_reference(Problem(trainable=(), steps=40))
 
