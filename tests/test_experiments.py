@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lsnn import Cells
 from lsnn.config import decode, encode
 from lsnn.deep_r import DeepR, SoftDeepR
-from lsnn.experiments import PRESETS, Experiment, preset
+from lsnn.experiments import PRESETS, Experiment, Spiking, preset
 from lsnn.results import n_parameters
 from lsnn.tasks import SequentialMnist
 from tests.helpers import TINY, VARIANTS, error
@@ -205,11 +206,30 @@ def test_name_unlike_any_preset_points_to_the_list():
 # ---- the paper's counts ----------------------------------------------------------------------------------------------
 
 
-def test_smnist_has_the_paper_s_budget():
-    network = preset("smnist").experiment.build()
+@pytest.mark.parametrize("name", ["smnist", "smnist-paper"])
+def test_smnist_has_the_paper_s_budget(name: str):
+    network = preset(name).experiment.build()
     assert len(network.synapses) == 8185 == int(0.12 * 68_210)
     assert sum(network.synapses.counts().values()) == 8185
     assert (network.n_in, network.cells.n, network.n_out) == (80, 220, 10)
+
+
+def test_smnist_of_the_paper_has_the_paper_s_settings():
+    experiment = preset("smnist-paper").experiment
+    assert (experiment.iterations, experiment.batch_size, experiment.lr, experiment.schedule) == (
+        36_000, 256, 0.01, "step"
+    )  # fmt: skip
+    assert (experiment.lr_decay, experiment.lr_decay_every) == (0.8, 2500)
+    assert experiment.network == Spiking() and experiment.network.max_delay == 10
+    assert experiment.task == SequentialMnist() and experiment.task.logit_scale == 1
+
+
+def test_smnist_sees_what_the_paper_s_network_sees():
+    ours, paper = (preset(name).experiment for name in ("smnist", "smnist-paper"))
+    assert ours.network.cells == paper.network.cells and ours.network.connectivity == paper.network.connectivity
+    generator = torch.Generator()
+    shown = [e.task.batch("train", 2, generator.manual_seed(0)).inputs for e in (ours, paper)]
+    assert torch.equal(*shown)
 
 
 def test_dense_smnist_has_every_synapse_but_the_diagonal():
