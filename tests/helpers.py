@@ -55,6 +55,7 @@ VARIANTS = {
     "deep-r": tiny_experiment(lr=0.02, l1=1.0, log_every=3),
     "deep-r, carried state, hot": tiny_experiment(lr=0.05, temperature=1e-4, carry_state=True),
     "deep-r, sgd, decaying lr": tiny_experiment(optimizer="sgd", lr=0.05, l1=0.2, lr_decay=0.5, lr_decay_every=4),
+    "deep-r, cosine": tiny_experiment(lr=0.05, l1=0.2, schedule="cosine", warmup=3),
     "soft-deep-r, adamw": tiny_experiment(rewiring="soft-deep-r", optimizer="adamw", lr=0.05, temperature=1e-3),
     "noise, trained constants": tiny_experiment(
         network=replace(TINY.network, cells=Cells(5, 5, noise_std=0.01, trainable=("tau_a", "beta", "noise_std")))

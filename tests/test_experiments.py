@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lsnn import Cells
 from lsnn.config import decode, encode
 from lsnn.deep_r import DeepR, SoftDeepR
-from lsnn.experiments import PRESETS, Experiment, preset
+from lsnn.experiments import PRESETS, Experiment, Spiking, preset
 from lsnn.results import n_parameters
 from lsnn.tasks import SequentialMnist
 from tests.helpers import TINY, VARIANTS, error
@@ -128,11 +129,29 @@ def test_wrong_values_are_named(place: str, value: object, message: str):
         *((name, (0.0, -1.0, float("nan"), float("inf"))) for name in ("lr", "lr_decay")),
         *((name, (-1.0, float("nan"), float("inf"))) for name in ("l1", "temperature", "rate_cost", "rate_target")),
         ("clip_norm", (0.0, -1.0, float("nan"))),
+        ("warmup", (-1, TINY.iterations, float("nan"))),
     ],
 )
 def test_impossible_values_are_refused(field: str, values: tuple[float, ...]):
     for value in values:
         assert re.match(f"{field} must .*got {re.escape(str(value))}", error(replace, TINY, **{field: value}))
+
+
+def test_lr_falls_in_steps():
+    experiment = replace(TINY, lr_decay=0.5, lr_decay_every=4)
+    assert [experiment.lr_factor(k) for k in (0, 3, 4, 11)] == [1, 1, 0.5, 0.25]
+
+
+def test_lr_falls_along_half_a_cosine_to_zero():
+    experiment = replace(TINY, iterations=12, schedule="cosine")
+    assert [experiment.lr_factor(k) for k in (0, 4, 6, 8, 12)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine"])
+def test_lr_rises_over_the_warmup_and_then_is_what_it_would_have_been(schedule: str):
+    cold, warm = (replace(TINY, schedule=schedule, warmup=warmup) for warmup in (0, 3))
+    shares = [warm.lr_factor(k) / cold.lr_factor(k) for k in range(5)]
+    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 1])
 
 
 def test_rewiring_without_signs_is_refused_with_both_remedies():
@@ -187,11 +206,30 @@ def test_name_unlike_any_preset_points_to_the_list():
 # ---- the paper's counts ----------------------------------------------------------------------------------------------
 
 
-def test_smnist_has_the_paper_s_budget():
-    network = preset("smnist").experiment.build()
+@pytest.mark.parametrize("name", ["smnist", "smnist-paper"])
+def test_smnist_has_the_paper_s_budget(name: str):
+    network = preset(name).experiment.build()
     assert len(network.synapses) == 8185 == int(0.12 * 68_210)
     assert sum(network.synapses.counts().values()) == 8185
     assert (network.n_in, network.cells.n, network.n_out) == (80, 220, 10)
+
+
+def test_smnist_of_the_paper_has_the_paper_s_settings():
+    experiment = preset("smnist-paper").experiment
+    assert (experiment.iterations, experiment.batch_size, experiment.lr, experiment.schedule) == (
+        36_000, 256, 0.01, "step"
+    )  # fmt: skip
+    assert (experiment.lr_decay, experiment.lr_decay_every) == (0.8, 2500)
+    assert experiment.network == Spiking() and experiment.network.max_delay == 10
+    assert experiment.task == SequentialMnist() and experiment.task.logit_scale == 1
+
+
+def test_smnist_sees_what_the_paper_s_network_sees():
+    ours, paper = (preset(name).experiment for name in ("smnist", "smnist-paper"))
+    assert ours.network.cells == paper.network.cells and ours.network.connectivity == paper.network.connectivity
+    generator = torch.Generator()
+    shown = [e.task.batch("train", 2, generator.manual_seed(0)).inputs for e in (ours, paper)]
+    assert torch.equal(*shown)
 
 
 def test_dense_smnist_has_every_synapse_but_the_diagonal():

@@ -190,6 +190,13 @@ def test_checkpoint_of_another_experiment_is_refused(tmp_path: Path, changes: di
     assert message == error(training.restore_network, run)
 
 
+def test_run_whose_lr_falls_to_zero_at_its_end_is_not_made_longer(tmp_path: Path):
+    run = half_trained(tmp_path / "run", tiny_experiment(schedule="cosine"))
+    longer = begin(tmp_path / "longer", tiny_experiment(schedule="cosine", iterations=20))
+    (run / runs.CONFIG).write_bytes((longer / runs.CONFIG).read_bytes())
+    assert "(it was made with another iterations)" in error(training.proceed, run)
+
+
 def test_run_may_be_made_longer(tmp_path: Path):
     run, longer = half_trained(tmp_path / "run"), begin(tmp_path / "longer", tiny_experiment(iterations=20))
     (run / runs.CONFIG).write_bytes((longer / runs.CONFIG).read_bytes())

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, StepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from lsnn import config
 from lsnn.experiments import Experiment
@@ -22,7 +22,7 @@ STOP_WINDOW = 20
 """training steps over which the stopping criterion averages (authors' store-recall tutorial)"""
 
 UNDECISIVE = ("iterations", "stop_at", "validate_every", "log_every", "checkpoint_every")
-"""settings that no training step depends on"""
+"""settings that no training step depends on; iterations do where the learning rate falls to zero by the last one"""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Trainer:
         """At iteration 0."""
         network = experiment.build()
         optimizer = experiment.build_optimizer(network)
-        return cls(experiment, network, optimizer, StepLR(optimizer, experiment.lr_decay_every, experiment.lr_decay))
+        return cls(experiment, network, optimizer, LambdaLR(optimizer, experiment.lr_factor))
 
     def step(self) -> dict[str, float]:
         """One training step.  Raises FloatingPointError, before anything has changed, where numbers blow up."""
@@ -132,7 +132,8 @@ def _decisive(experiment: Experiment) -> dict[str, Any]:
     """The settings that training steps follow from; the others may be edited in the config of an unfinished run."""
     settings = config.encode(experiment)
     task = {**settings["task"], "data": None}
-    return {name: value for name, value in settings.items() if name not in UNDECISIVE} | {"task": task}
+    undecisive = set(UNDECISIVE) - ({"iterations"} if experiment.schedule == "cosine" else set())
+    return {name: value for name, value in settings.items() if name not in undecisive} | {"task": task}
 
 
 def load_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:

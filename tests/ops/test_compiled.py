@@ -197,6 +197,11 @@ def test_full_blocks_match_reference(batch, n_regular, n_in, inputs):
     assert_matches_reference(Problem(**sizes, inputs=inputs, gain=1.0, noise=True, **FULL))
 
 
+@pytest.mark.parametrize("steps", [20, 110])
+def test_long_delays_match_reference(steps):
+    assert_matches_reference(Problem(max_delay=50, steps=steps))
+
+
 def test_constants_without_gradients_keep_less_and_match_reference():
     assert_matches_reference(Problem(trainable=(), steps=40))
 
@@ -257,6 +262,14 @@ def test_a_call_without_gradients_gives_the_same():
 @pytest.mark.parametrize("inputs", ["spikes", "currents"])
 def test_low_memory_gives_the_same_bits(inputs, wiring):
     problem = Problem(batch=40, steps=300, gain=2.0, inputs=inputs, noise=True, record=("voltages",), **wiring)
+    assert_same_bits_with_low_memory(problem)
+
+
+def test_low_memory_gives_the_same_bits_where_segments_are_no_whole_chunks():
+    assert_same_bits_with_low_memory(Problem(steps=70, max_delay=50, gain=2.0))
+
+
+def assert_same_bits_with_low_memory(problem: Problem) -> None:
     outputs, grads = problem.run(compiled.run)
     assert 1 < outputs["rate"].mean() < 500
     outputs_low, grads_low = problem.run(partial(compiled.run, memory="low"))

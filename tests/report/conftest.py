@@ -22,5 +22,5 @@ def run(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the preset itself, short of nothing but time: its log has every 3,000th iteration only."""
-    experiment = replace(PRESETS["smnist"].experiment, log_every=3000)
-    return write_run(tmp_path_factory.mktemp("runs") / "smnist-0", experiment)
+    experiment = replace(PRESETS["smnist-paper"].experiment, log_every=3000)
+    return write_run(tmp_path_factory.mktemp("runs") / "smnist-0", experiment, "smnist-paper")

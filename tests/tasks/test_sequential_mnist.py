@@ -118,6 +118,14 @@ def test_only_the_last_steps_of_the_readout_count():
     assert reached[-28:].all() and not reached[:-28].any()
 
 
+def test_logit_scale_sharpens_the_loss_and_leaves_the_answers():
+    plain, sharp = SequentialMnist(), SequentialMnist(logit_scale=30.0)
+    batch = plain.batch("train", 5, seeded())
+    readout = torch.randn(840, 5, 10, generator=seeded())
+    torch.testing.assert_close(sharp.loss(readout, batch), plain.loss(30 * readout, batch))
+    assert torch.equal(sharp.metrics(readout, batch)["accuracy"], plain.metrics(readout, batch)["accuracy"])
+
+
 def test_other_data_of_the_same_layout_take_its_place(tmp_path: Path):
     for stem, n in (("train", 24), ("t10k", 3)):
         header = b"".join(k.to_bytes(4, "big") for k in (2051, n, 28, 28))
@@ -140,6 +148,9 @@ def test_other_data_of_the_same_layout_take_its_place(tmp_path: Path):
         ({"cue_ms": -1}, "cue_ms must not be negative, got -1"),
         ({"readout_ms": 0}, r"readout_ms must lie in 1 \.\.\. 840, got 0"),
         ({"readout_ms": 841}, r"readout_ms must lie in 1 \.\.\. 840, got 841"),
+        ({"logit_scale": 0.0}, "logit_scale must be positive and finite, got 0.0"),
+        ({"logit_scale": float("nan")}, "logit_scale must be positive and finite, got nan"),
+        ({"logit_scale": float("inf")}, "logit_scale must be positive and finite, got inf"),
     ],
 )
 def test_impossible_fields_are_refused(fields: dict, message: str):

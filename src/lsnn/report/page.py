@@ -31,8 +31,12 @@ def _status(run: Run) -> str:
         sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations, as {goal}."]
     else:
         sentences = [f"Finished: {run.results['iterations']:,} iterations."]
-    if run.paper and flags(run, bookkeeping=False):
-        usual = PRESETS[run.preset or ""].experiment.iterations
+    chosen = PRESETS.get(run.preset or "")
+    if run.paper and chosen and chosen.ours_for:
+        usual = PRESETS[chosen.ours_for].experiment.iterations
+        sentences.append(f"**The settings are ours**: `{chosen.ours_for}` has the paper's, with {usual:,} iterations.")
+    elif run.paper and chosen and flags(run, bookkeeping=False):
+        usual = chosen.experiment.iterations
         sentences.append(
             "**Settings differ from the paper's**, so its numbers below are for orientation only"
             + (f" (the paper trains for {usual:,} iterations)." if planned != usual else ".")

@@ -1,5 +1,6 @@
 """Sequential MNIST: name a digit after its pixels have gone by one at a time."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class SequentialMnist:
     """duration of the output cue, ms; by default 56 x ms_per_pixel, and 0, which leaves it out, for analog"""
     readout_ms: int | None = None
     """time at the end that the readout is averaged over, ms; by default half the cue, or without one the last step"""
+    logit_scale: float = 1.0
+    """factor on the mean readout in the loss's softmax: the larger, the smaller the weights that sure answers need"""
     order: Literal["pixels", "rows", "permuted"] = "pixels"
     """pixel after pixel, row after row with inputs of its own for each column, or pixels in one fixed random order"""
     n_channels: int = 80
@@ -57,6 +60,8 @@ class SequentialMnist:
             raise ValueError(
                 f"readout_ms must lie in 1 ... {self.n_steps}, got {self.readout_ms}; the paper's code has 28"
             )
+        if not 0 < self.logit_scale < math.inf:
+            raise ValueError(f"logit_scale must be positive and finite, got {self.logit_scale}; the paper has 1")
 
     @property
     def n_in(self) -> int:
@@ -117,8 +122,8 @@ class SequentialMnist:
             yield self._batch(some, their_labels, generator)
 
     def loss(self, readout: Readout, batch: Batch) -> Decisions:
-        """Cross-entropy of the mean readout over the last `readout_steps`, per image."""
-        return masked_cross_entropy(self._logits(readout), batch.target, batch.mask)
+        """Cross-entropy of `logit_scale` times the mean readout over the last `readout_steps`, per image."""
+        return masked_cross_entropy(self.logit_scale * self._logits(readout), batch.target, batch.mask)
 
     def metrics(self, readout: Readout, batch: Batch) -> dict[str, Decisions]:
         """accuracy: 1 for an image that is named right, else 0."""

@@ -19,7 +19,7 @@ from lsnn.surrogates import SHAPES
 from lsnn.synapses import Wiring
 
 CHUNK = 8
-"""steps after which the window of currents slides"""
+"""steps after which the window of currents slides, at least: a window of long delays, which is costly to move, more"""
 SEGMENT = 64
 """least steps that memory="low" runs again at a time"""
 
@@ -89,7 +89,7 @@ class Job:
         self.index = index_of(wiring, self.lanes)
         self.size = self.n * self.lanes
         self.columns = (self.n + self.n_out) * self.lanes
-        self.chunk = min(CHUNK, self.steps)
+        self.chunk = min(max(CHUNK, self.depth // 2), self.steps)
         self.n_blocks = -(-self.batch // self.lanes)
         self.block_size = -(-self.batch // self.n_blocks)
         self.segments = self._segments(memory)
@@ -107,7 +107,7 @@ class Job:
         if memory == "fast":
             return [(0, self.steps)]
         # a state kept per segment costs depth + 2 rows, so that segments of this length cost the least together
-        length = max(SEGMENT, math.isqrt(self.steps * (self.depth + 2)) // CHUNK * CHUNK)
+        length = max(SEGMENT, math.isqrt(self.steps * (self.depth + 2)) // self.chunk * self.chunk)
         return [(start, min(start + length, self.steps)) for start in range(0, self.steps, length)]
 
     def tape(self, trained: bool, n_slots: int) -> Tape:
