@@ -265,8 +265,9 @@ def test_low_memory_gives_the_same_bits(inputs, wiring):
     assert_same_bits_with_low_memory(problem)
 
 
-def test_low_memory_gives_the_same_bits_where_segments_are_no_whole_chunks():
-    assert_same_bits_with_low_memory(Problem(steps=70, max_delay=50, gain=2.0))
+@pytest.mark.parametrize("inputs", ["spikes", "currents"])
+def test_low_memory_gives_the_same_bits_with_long_delays(inputs):
+    assert_same_bits_with_low_memory(Problem(steps=130, max_delay=50, gain=2.0, inputs=inputs))
 
 
 def assert_same_bits_with_low_memory(problem: Problem) -> None:

@@ -107,7 +107,8 @@ class Job:
         if memory == "fast":
             return [(0, self.steps)]
         # a state kept per segment costs depth + 2 rows, so that segments of this length cost the least together
-        length = max(SEGMENT, math.isqrt(self.steps * (self.depth + 2)) // self.chunk * self.chunk)
+        best = max(SEGMENT, math.isqrt(self.steps * (self.depth + 2)))
+        length = -(-best // self.chunk) * self.chunk  # whole chunks, over which some gradients are summed up
         return [(start, min(start + length, self.steps)) for start in range(0, self.steps, length)]
 
     def tape(self, trained: bool, n_slots: int) -> Tape:
