@@ -21,6 +21,15 @@ def test_thresholds_are_told_in_units_of_the_baseline(tmp_path: Path) -> None:
     assert np.allclose(thresholds, run.example["thresholds"][:, 6:] / 0.01)
 
 
+def test_probabilities_are_those_of_the_loss(tmp_path: Path) -> None:
+    experiment = small("smnist")
+    run = read_run(write_run(tmp_path / "run", experiment, iterations=10))
+    assert run.example is not None and isinstance(experiment.task, SequentialMnist)
+    assert experiment.task.logit_scale == 30
+    expected = torch.softmax(30 * run.example["readout"], dim=1)
+    assert np.allclose(trial_of(run, run.example).probability, expected, atol=1e-6)
+
+
 def picture(side: int = 28) -> Tensor:
     """Grey values with a black corner, as MNIST has."""
     rows = torch.arange(side)

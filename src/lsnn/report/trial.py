@@ -28,7 +28,7 @@ def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
         spikes=example["spikes"].numpy() if "spikes" in example else None,
         thresholds=thresholds,
         n_regular=n_regular,
-        probability=torch.softmax(example["readout"].float(), dim=1).numpy(),
+        probability=torch.softmax(getattr(task, "logit_scale", 1.0) * example["readout"].float(), dim=1).numpy(),
         windows=answers(task, example, dt),
         spans=slots({group.label: group.channels for group in groups}, inputs, len(example["mask"]), dt),
         image=image(task, inputs) if isinstance(task, SequentialMnist) else None,
