@@ -111,7 +111,10 @@ def unfinished(unfinished_run: Path, tmp_path: Path) -> Path:
         (["resume"], "Missing from lsnn resume: PATH run folder (required); lsnn resume --help lists all flags"),
         (["resume", "a", "b"], "Unrecognized options: b; lsnn resume --help lists all flags"),
         (["report"], "name one or more run folders, as in: lsnn report runs/store-recall-0"),
-        (["bench", "smnst"], "there is no work 'smnst'; did you mean smnist?; lsnn bench --help lists all flags"),
+        (
+            ["bench", "smnst"],
+            "there is no work 'smnst'; did you mean smnist-paper or smnist-delays?; lsnn bench --help lists all flags",
+        ),
         (
             ["bench", "--backends", "compiled,gpu"],
             "there is no backend 'gpu'; backends are reference, compiled; lsnn bench --help lists all flags",
