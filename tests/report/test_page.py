@@ -22,7 +22,7 @@ def test_unfinished_run_says_so_and_shows_its_checkpoint(tmp_path: Path) -> None
     folder = write_run(tmp_path / "run", small("smnist"), iterations=40, score=None)
     assert [plate.name for plate in plates_in(folder)] == ["learning", "connectivity", "synapses"]
     page = page_in(folder)
-    assert "**Not finished:** 40 of 3,000 iterations" in page and f"lsnn resume {folder}" in page
+    assert "**Not finished:** 40 of 6,000 iterations" in page and f"lsnn resume {folder}" in page
     assert row_of(page, "test accuracy")[1] == "**not tested yet**"
     titles = {
         ax.get_title(loc="left") for ax in next(p for p in plates_in(folder) if p.name == "connectivity").figure.axes
