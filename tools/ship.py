@@ -64,7 +64,7 @@ def card(run: Run, name: str) -> str:
         "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]),
         "\n".join(["The paper's:", "", *paper]) if paper else "",
         f"```sh\nlsnn evaluate {name}\n```",
-        f"```python\nnet = lsnn.load_pretrained({name!r})\n```",
+        f'```python\nnet = lsnn.load_pretrained("{name}")\n```',
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
