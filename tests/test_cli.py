@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 from lsnn import __version__, cli, mnist, runs, training
-from lsnn.experiments import PRESETS
+from lsnn.presets import PRESETS
 from lsnn.progress import Progress
 from lsnn.trainer import Trainer
 from tests.helpers import (

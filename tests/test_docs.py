@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 import lsnn
-from lsnn import experiments, tasks, training
+from lsnn import presets, tasks, training
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,12 +18,12 @@ def code_blocks(page: str) -> list[str]:
 
 def test_the_new_task_of_extending_md_trains(tmp_path, monkeypatch):
     (block,) = code_blocks("docs/extending.md")
-    for table in (tasks.TASKS, experiments.PRESETS):  # what the block enters is taken out again
+    for table in (tasks.TASKS, presets.PRESETS):  # what the block enters is taken out again
         monkeypatch.setitem(table, "which-first", None)
     module = type(sys)("which_first")
     monkeypatch.setitem(sys.modules, "which_first", module)
     exec(compile(block, "extending.md", "exec"), vars(module))
-    training.start(tmp_path / "run", experiments.PRESETS["which-first"].experiment)
+    training.start(tmp_path / "run", presets.PRESETS["which-first"].experiment)
     results = training.proceed(tmp_path / "run")
     assert results["test"]["accuracy"] > 0.8
     assert results["test"]["rate_hz"] > 1

@@ -13,7 +13,8 @@ import torch
 from lsnn import Cells
 from lsnn.config import decode, encode
 from lsnn.deep_r import DeepR, SoftDeepR
-from lsnn.experiments import PRESETS, Experiment, Spiking, preset
+from lsnn.experiments import Experiment, Spiking
+from lsnn.presets import PRESETS, preset
 from lsnn.results import n_parameters
 from lsnn.tasks import SequentialMnist
 from tests.helpers import TINY, VARIANTS, error

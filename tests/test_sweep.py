@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lsnn import cli, runs, sweep, training
-from lsnn.experiments import preset
+from lsnn.presets import preset
 from tests.helpers import error
 
 TINY = (

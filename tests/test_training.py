@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lsnn import Cells, runs, training
-from lsnn.experiments import Experiment, NonSpiking, preset
+from lsnn.experiments import Experiment, NonSpiking
+from lsnn.presets import preset
 from lsnn.results import score
 from lsnn.seeding import generator_for
 from lsnn.supervised import training_loss

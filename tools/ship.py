@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from lsnn import pretrained, runs
-from lsnn.experiments import PRESETS
+from lsnn.presets import PRESETS
 from lsnn.report.command import reproduce
 from lsnn.report.run import Run, read_run
 

@@ -217,7 +217,7 @@ def _unboxed(box: str) -> str:
 
 def _list(arguments: list[str]) -> int:
     options = _parse(ListOptions, arguments, "lsnn list")
-    from lsnn.experiments import PRESETS
+    from lsnn.presets import PRESETS
 
     if options.json:
         rows = {
@@ -235,17 +235,17 @@ def _list(arguments: list[str]) -> int:
 
 
 def _train(arguments: list[str]) -> int:
-    from lsnn import experiments, training
+    from lsnn import experiments, presets, training
 
     if not arguments or arguments[0].startswith("-"):
         if {"-h", "--help"} & set(arguments):
-            print("usage: lsnn train PRESET [--run DIR] [flags]\n\nPresets: " + ", ".join(experiments.PRESETS))
+            print("usage: lsnn train PRESET [--run DIR] [flags]\n\nPresets: " + ", ".join(presets.PRESETS))
             print("lsnn train PRESET --help shows every setting with unit and default.")
             return 0
         raise UsageError("name a preset, as in: lsnn train store-recall; lsnn list shows them all")
     name, flags = arguments[0], arguments[1:]
     try:
-        preset = experiments.preset(name)
+        preset = presets.preset(name)
     except ValueError as error:
         raise UsageError(str(error)) from None
 

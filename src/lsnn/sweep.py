@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lsnn import config, runs, training
-from lsnn.experiments import Experiment, preset
+from lsnn.experiments import Experiment
+from lsnn.presets import preset
 
 Settings = dict[str, Any]
 """values by dotted name, {"network.max_delay": 30}"""

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lsnn.experiments import PRESETS
 from lsnn.figures import style
+from lsnn.presets import PRESETS
 from tests.report.folders import small, write_run
 
 

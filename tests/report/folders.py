@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lsnn import runs
 from lsnn.config import encode
-from lsnn.experiments import PRESETS, Experiment, Spiking
+from lsnn.experiments import Experiment, Spiking
 from lsnn.neuron import Cells
+from lsnn.presets import PRESETS
 from lsnn.report.page import page_of
 from lsnn.report.plates import Plate, plates_of
 from lsnn.report.run import read_run

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import tyro
 
-from lsnn.experiments import PRESETS, Experiment, Spiking, preset
+from lsnn.experiments import Experiment, Spiking
 from lsnn.neuron import Cells
+from lsnn.presets import PRESETS, preset
 from lsnn.tasks import SequentialMnist
 from tests.report.folders import begin, page_in
 

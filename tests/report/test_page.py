@@ -1,7 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from lsnn.experiments import PRESETS
+from lsnn.presets import PRESETS
 from tests.report.folders import page_in, plates_in, row_of, small, write_run
 
 

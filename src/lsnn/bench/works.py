@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from lsnn.experiments import PRESETS, Experiment, Spiking
+from lsnn.experiments import Experiment, Spiking
 from lsnn.network import LSNN
 from lsnn.neuron import Cells
 from lsnn.ops import Backend, Memory
+from lsnn.presets import PRESETS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lsnn import runs
 from lsnn.config import encode
-from lsnn.experiments import PRESETS
+from lsnn.presets import PRESETS
 from lsnn.report.run import Run
 
 BOOKKEEPING = (

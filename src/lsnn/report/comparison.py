@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lsnn import figures
-from lsnn.experiments import PRESETS
 from lsnn.figures import Reference
+from lsnn.presets import PRESETS
 from lsnn.report.command import flags
 from lsnn.report.cost import cost_of
 from lsnn.report.learning import chance

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lsnn.experiments import PRESETS
+from lsnn.presets import PRESETS
 from lsnn.report.command import flags, reproduce
 from lsnn.report.cost import cost_of
 from lsnn.report.plates import Plate, gallery

@@ -8,8 +8,9 @@ import numpy as np
 from torch import Tensor
 
 from lsnn import runs, training
-from lsnn.experiments import PRESETS, Experiment, PaperRow, Spiking
+from lsnn.experiments import Experiment, Spiking
 from lsnn.figures import Series
+from lsnn.presets import PRESETS, PaperRow
 from lsnn.report.synapses import SAVED
 
 

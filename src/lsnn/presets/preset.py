@@ -1,0 +1,40 @@
+"""A preset: an experiment with a name, and the paper's numbers for it."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lsnn.baselines import RecurrentKind
+from lsnn.experiments import Experiment, NonSpiking, Spiking
+from lsnn.neuron import Cells
+
+
+class PaperRow(NamedTuple):
+    """A number of the paper to stand beside ours."""
+
+    metric: str
+    value: float
+    """in the metric's own unit: a share, not per cent"""
+    label: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An experiment with a name, and the paper's numbers for it."""
+
+    summary: str
+    experiment: Experiment
+    paper: tuple[PaperRow, ...] = ()
+    ours_for: str | None = None
+    """where the settings are ours: the preset that has the paper's"""
+
+
+def with_cells(experiment: Experiment, cells: Cells) -> Experiment:
+    """The same with other neurons."""
+    assert isinstance(experiment.network, Spiking)
+    return replace(experiment, network=replace(experiment.network, cells=cells))
+
+
+def with_cell(experiment: Experiment, cell: RecurrentKind, n_hidden: int) -> Experiment:
+    """The same with a network that does not spike."""
+    return replace(experiment, network=NonSpiking(cell, n_hidden))
