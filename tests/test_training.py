@@ -121,6 +121,14 @@ def test_threads_are_those_the_run_began_with(tmp_path: Path):
     assert set(seen) == {2} and torch.get_num_threads() == 1
 
 
+def test_denormal_numbers_are_zero_while_a_run_trains_and_no_longer(tmp_path: Path):
+    half = torch.tensor(1.2e-38)  # the smallest normal number of float32 is 1.18e-38
+    training.start(tmp_path / "run", TINY)
+    seen = []
+    training.proceed(tmp_path / "run", lambda record: seen.append((half / 2).item()))
+    assert seen and set(seen) == {0.0} and (half / 2).item() > 0
+
+
 def test_finished_run_is_left_alone(tmp_path: Path):
     run = begin(tmp_path / "run")
     results = training.proceed(run)

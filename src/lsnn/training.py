@@ -33,7 +33,8 @@ Report = Callable[[dict[str, Any]], None]
 def start(run: Path, experiment: Experiment, *, preset: str | None = None, threads: int | None = None) -> None:
     """Make the run folder of an experiment.  `proceed` then trains it."""
     threads = checked_threads(torch.get_num_threads() if threads is None else threads)
-    _try_out(experiment)
+    with _processor(threads):
+        _try_out(experiment)
     settings = {
         "lsnn": __version__,
         "preset": preset,
@@ -76,7 +77,7 @@ def proceed(run: Path, report: Report = lambda record: None) -> dict[str, Any]:
     """
     experiment = load(run)
     threads = checked_threads(runs.read_config(run).get("threads"), f"{run / runs.CONFIG}: ")
-    with runs.locked(run), _threads(threads):
+    with runs.locked(run), _processor(threads):
         if all((run / name).exists() for name in runs.FINISHED):
             return runs.read_results(run)
         trainer = Trainer.start(experiment)
@@ -165,14 +166,20 @@ def restore_network(run: Path) -> tuple[Experiment, nn.Module, int]:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Run with so many torch threads, then with as many as before."""
+def _processor(threads: int) -> Iterator[None]:
+    """Compute with so many torch threads, and with denormal numbers taken for zero; then as before.
+
+    Gradients of an LSTM that have all but faded become denormal, and would cost it seven times the time.  torch's
+    worker threads take the mode over when they are made, which is why `start` sets it too.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
 
 
 def _progress(trainer: Trainer) -> dict[str, Any]:
