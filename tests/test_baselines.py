@@ -66,3 +66,10 @@ def test_seed_decides_the_start():
 def test_misuse_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_operations_of_the_papers_lstm():
+    """A step of 128 units on one input is 4 x 128 x 129 multiply-accumulates; ten readouts once are 1,280."""
+    net, x = Recurrent("lstm", 1, 128, 10), inputs(steps=7, n_in=1)
+    counted = net.operations(x, net(x)[0])["multiply_accumulates"]
+    assert counted.tolist() == [7 * 4 * 128 * 129 + 1280] * 4

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from lsnn.ops import Activity
@@ -60,3 +60,12 @@ class Recurrent(nn.Module):
             raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
         hidden, end = self.layer(inputs.to(self.readout.weight.dtype), state)
         return Activity(self.readout(hidden), rate=None), end
+
+    def operations(
+        self, inputs: Shaped[Tensor, "time batch n_in"], activity: Activity
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """What a run costs, per example: multiply-accumulates of the layer at every step, of the readout at the end."""
+        w_in, w_hidden, *_ = self.layer.parameters()
+        layer = w_in.numel() + w_hidden.numel()
+        count = float(len(inputs) * layer + self.readout.weight.numel())
+        return {"multiply_accumulates": torch.full((inputs.shape[1],), count, dtype=torch.float64)}

@@ -1,4 +1,4 @@
-"""The command line: list, train, resume, sweep, evaluate, report, bench."""
+"""The command line: list, train, resume, sweep, evaluate, report, memory, bench."""
 
 import contextlib
 import dataclasses
@@ -28,6 +28,7 @@ Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
   lsnn sweep PRESET ...            train over values of settings and over seeds, and compare
   lsnn evaluate DIR|NAME           score a trained network, yours or one from the box, on a whole split
   lsnn report DIR ...              figures and a results page for one run, or a comparison of several
+  lsnn memory DIR|NAME             what a trained network remembers, and in which of its variables
   lsnn bench [WORK ...]            what training costs on this machine, in seconds and megabytes
 
 lsnn COMMAND --help explains a command, lsnn train PRESET --help every setting with unit and default.
@@ -101,6 +102,26 @@ class ReportOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class MemoryOptions:
+    """What a network that names one class per trial remembers, and where.
+
+    Class and past input are decoded from thresholds, voltages, spikes and what is on its way; each is tampered with in
+    mid-trial.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """run folder, or the name of a trained network in the box"""
+    every: int = 28
+    """steps between two looks at the state; a row of an image has 28"""
+    examples: int = 5000
+    """examples to fit decoders on, and as many to judge them on"""
+    tampered: int = 512
+    """examples whose trials are tampered with"""
+    out: Path | None = None
+    """folder to write to; not given: the report folder of the run, ./report for a network from the box"""
+
+
+@dataclasses.dataclass(frozen=True)
 class BenchOptions:
     """What training costs on this machine: the reference and the compiled kernel side by side.
 
@@ -168,7 +189,7 @@ def _reason(error: OSError) -> str:
 def _dispatch(arguments: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "list": _list, "train": _train, "resume": _resume, "sweep": _sweep,
-        "evaluate": _evaluate, "report": _report, "bench": _bench,
+        "evaluate": _evaluate, "report": _report, "memory": _memory, "bench": _bench,
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -361,6 +382,25 @@ def _report(arguments: list[str]) -> int:
     folders = [_run_folder(run) for run in options.runs]
     in_box = folders != list(options.runs)
     for path in write_report(folders, options.out or (Path("report") if in_box else None)):
+        print(path)
+    return 0
+
+
+def _memory(arguments: list[str]) -> int:
+    options = _parse(MemoryOptions, arguments, "lsnn memory")
+    if min(options.examples, options.tampered) < 2:
+        raise UsageError(f"examples and tampered must be at least 2, got {options.examples} and {options.tampered}")
+    from lsnn import memory, training
+    from lsnn.network import LSNN
+    from lsnn.report import write_memory
+
+    folder = _run_folder(options.run)
+    experiment, network, _ = training.restore_network(folder)
+    if not isinstance(network, LSNN):
+        raise UsageError(f"{options.run} does not spike; memory studies LSNNs")
+    studied = memory.study(experiment, network.eval(), options.every, options.examples, options.tampered)
+    out = options.out or (folder / "report" if folder == options.run else Path("report"))
+    for path in write_memory(options.run.name, experiment, studied, out):
         print(path)
     return 0
 

@@ -205,6 +205,21 @@ class LSNN(nn.Module):
         )
         return activity._replace(readout=activity.readout.add_(self.bias)), state
 
+    @torch.no_grad()
+    def operations(
+        self, inputs: Shaped[Tensor, "time batch n_in"], activity: Activity
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """What the run cost, per example: spikes that neurons emitted, and synaptic operations.
+
+        A synaptic operation is one event at one active synapse, where an event is a spike of a neuron or any input
+        that is not zero; real-valued inputs are events at every step.
+        """
+        assert activity.rate is not None
+        spikes = activity.rate.double() * (len(inputs) * self.cells.dt / 1000)
+        events = torch.cat([(inputs != 0).sum(0), spikes], dim=1)
+        fan_out = torch.bincount(self.synapses.pre[self.synapses.active()], minlength=events.shape[1])
+        return {"spikes": spikes.sum(1), "synaptic_operations": events @ fan_out.double()}
+
     def stepper(self, batch: int = 1, state: State | None = None) -> ops.Stepper:
         """The network as it is now, to be stepped by a closed loop: no gradients, little overhead, on the CPU.
 

@@ -9,6 +9,8 @@ from lsnn.figures.curves import Reference as Reference
 from lsnn.figures.curves import Series as Series
 from lsnn.figures.learning import Learning as Learning
 from lsnn.figures.learning import draw_learning as draw_learning
+from lsnn.figures.panels import Panel as Panel
+from lsnn.figures.panels import draw_panels as draw_panels
 from lsnn.figures.rates import draw_rates as draw_rates
 from lsnn.figures.style import ORANGE as ORANGE
 from lsnn.figures.style import SKY as SKY
