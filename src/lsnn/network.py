@@ -163,9 +163,8 @@ class LSNN(nn.Module):
             values[name] = base * self.log_factor[name].exp() if name in self.log_factor else base
         c = self.cells
         surrogate = Surrogate(c.surrogate, c.dampening, c.surrogate_width)
-        return Constants(
-            **values, n_ref=c.n_ref, reset_delay=c.reset_delay, dt=c.dt, tau_out=self.tau_out, surrogate=surrogate
-        )
+        fixed = {"n_ref": c.n_ref, "reset_delay": c.reset_delay, "dt": c.dt, "detach": c.detach}
+        return Constants(**values, **fixed, tau_out=self.tau_out, surrogate=surrogate)
 
     def initial_state(self, batch: int) -> State:
         """The network at rest."""
