@@ -68,7 +68,7 @@ class SweepOptions:
     """what to train"""
     vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE,VALUE as in network.max-delay=1,10; what is named in one --vary changes in step, several --vary give
-    every combination; a colon joins the two ends of a range"""
+    every combination; a colon joins the items of a list or the two ends of a range, [] is an empty list"""
     set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE for all runs, as in iterations=2000"""
     seeds: tuple[int, ...] = (0, 1, 2)

@@ -69,9 +69,12 @@ class NonSpiking:
     """units of the layer"""
     readout_std: float = 1.0
     """standard deviation of the initial readout weights and biases"""
+    longest_memory: float | None = None
+    """steps: an LSTM's gates start with forgetting times up to this one; None starts them all at the paper's"""
 
     def build(self, n_in: int, n_out: int, *, seed: int, all_slots: bool = False) -> Recurrent:
-        return Recurrent(self.cell, n_in, self.n_hidden, n_out, readout_std=self.readout_std, seed=seed)
+        start = {"readout_std": self.readout_std, "longest_memory": self.longest_memory}
+        return Recurrent(self.cell, n_in, self.n_hidden, n_out, **start, seed=seed)
 
 
 NETWORKS: dict[str, type[Spiking] | type[NonSpiking]] = {"lsnn": Spiking, "recurrent": NonSpiking}

@@ -95,6 +95,8 @@ def _ours(network: Spiking | NonSpiking, ms_per_pixel: int) -> Experiment:
     """The same network and input, trained our way; LIF neurons are wired by DEEP R, to differ in adaptation only."""
     paper = _papers(network, ms_per_pixel)
     if not isinstance(paper.network, Spiking):
+        if paper.network.cell == "lstm":
+            paper = replace(paper, network=replace(paper.network, longest_memory=784.0 * ms_per_pixel))
         return replace(paper, schedule="cosine", iterations=6_000, lr=0.002, clip_norm=1.0)
     task = replace(paper.task, logit_scale=100.0)
     network, cells = paper.network, paper.network.cells
