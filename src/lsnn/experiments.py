@@ -14,12 +14,14 @@ from lsnn.network import LSNN
 from lsnn.neuron import Cells
 from lsnn.ops import Backend, Memory
 from lsnn.tasks.sequential_mnist import SequentialMnist
+from lsnn.tasks.sines import Sines
 from lsnn.tasks.store_recall import StoreRecall
+from lsnn.tasks.target_networks import TargetNetworks
 
 LARGEST = 1e6
 """of any rate or factor: beyond it float32 overflows before a network could learn"""
 
-AnyTask = StoreRecall | SequentialMnist
+AnyTask = StoreRecall | SequentialMnist | TargetNetworks | Sines
 
 
 @dataclass(frozen=True)
