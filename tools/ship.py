@@ -29,6 +29,8 @@ def ship(run: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for file in (runs.CONFIG, runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
         runs.write_bytes(folder / file, (run / file).read_bytes())
+    if (run / runs.ANALYSIS).exists():
+        runs.write_bytes(folder / runs.ANALYSIS, (run / runs.ANALYSIS).read_bytes())
     runs.write_metrics(
         folder, [record for event in ("train", "validation", "test") for record in _thinned(found, event)]
     )

@@ -86,6 +86,8 @@ class EvaluateOptions:
     """run folder, or the name of a trained network in the box"""
     split: Literal["test", "validation"] = "test"
     """which examples"""
+    beside: tuple[Path, ...] = ()
+    """for tasks with a table: other networks to put into it; not given: those from the box by the same preset"""
     json: bool = False
     """print JSON"""
 
@@ -228,7 +230,7 @@ def _list(arguments: list[str]) -> int:
         return 0
     table = Table("preset", "what it trains", "paper", box=None, pad_edge=False)
     for name, preset in PRESETS.items():
-        paper = ", ".join(f"{100 * row.value:.1f} % ({row.label})" for row in preset.paper)
+        paper = ", ".join(f"{row.spelled} ({row.label})" for row in preset.paper)
         table.add_row(f"[bold]{name}[/bold]", preset.summary, paper)
     Console().print(table)
     return 0
@@ -330,35 +332,26 @@ def _headline(run: Path) -> str:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from lsnn import results, training
+    from lsnn import evaluation
 
     options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
-    experiment, network, iteration = training.restore_network(_run_folder(options.run))
-    scores = results.score(network, experiment, options.split)
+    found = evaluation.evaluate(options.run, options.split, options.beside)
     if options.json:
-        print(json.dumps({"run": str(options.run), "iteration": iteration, "split": options.split, **scores}))
-        return 0
-    table = Table("metric", options.split, box=None, pad_edge=False)
-    for name, value in scores.items():
-        table.add_row(name, f"{value:.4f}")
-    Console().print(table)
+        where = {"run": str(options.run), "iteration": found.iteration, "split": options.split}
+        print(json.dumps({**where, **found.plain()}))
+    else:
+        evaluation.show(found, options.split)
     return 0
-
-
-def _run_folder(run: Path) -> Path:
-    """A run folder as named, or that of a network in the box."""
-    from lsnn import pretrained
-
-    return run if run.exists() or str(run) not in pretrained.names() else pretrained.folder(str(run))
 
 
 def _report(arguments: list[str]) -> int:
     options = _parse(ReportOptions, arguments, "lsnn report")
     if not options.runs:
         raise UsageError("name one or more run folders, as in: lsnn report runs/store-recall-0")
+    from lsnn import pretrained
     from lsnn.report import write_report
 
-    folders = [_run_folder(run) for run in options.runs]
+    folders = [pretrained.locate(run) for run in options.runs]
     in_box = folders != list(options.runs)
     for path in write_report(folders, options.out or (Path("report") if in_box else None)):
         print(path)

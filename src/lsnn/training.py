@@ -18,7 +18,7 @@ from lsnn import config, runs
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment
 from lsnn.network import LSNN
-from lsnn.results import example, machine, n_parameters, score
+from lsnn.results import analysis, example, machine, n_parameters, score
 from lsnn.seeding import generator_for
 from lsnn.trainer import Trainer, load_network
 from lsnn.version import __version__
@@ -136,6 +136,9 @@ def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
     network, experiment = trainer.network, trainer.experiment
     runs.write_tensors(run / runs.WEIGHTS, network.state_dict())
     runs.write_tensors(run / runs.EXAMPLE, example(network, experiment))
+    more = analysis(network, experiment, "test")
+    if more is not None:
+        runs.write_tensors(run / runs.ANALYSIS, more)
     validation, tested = score(network, experiment, "validation"), score(network, experiment, "test")
     _log(run, report, {"event": "test", "iteration": trainer.iteration, **tested})
     results: dict[str, Any] = {

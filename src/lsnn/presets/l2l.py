@@ -54,15 +54,15 @@ def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
 
 L2L: dict[str, Preset] = {
     "l2l-teacher": Preset(
-        "learn a target network from examples: 180 regular, 120 adaptive neurons; weights in [-5, 5]", _teacher, _mse
+        "learn a target network from examples: 180 regular, 120 adaptive neurons; weights of -5 to 5", _teacher, _mse
     ),
     "l2l-teacher-lif": Preset("the same with 300 regular neurons", _lif(_teacher)),
     "l2l-teacher-lstm": Preset("the same with an LSTM of as many parameters, on numbers", _lstm(_teacher, 210)),
     "l2l-teacher-literal": Preset(
-        "the same with weights of target networks in [-1, 1], as in the paper's text: nearly planes",
+        "the same with target networks of weights of -1 to 1, as in the paper's text: nearly planes",
         replace(_teacher, task=TargetNetworks(weight_range=1.0, scaling="none")),
     ),
     "l2l-sine": Preset("learn a sine from examples: 60 regular, 40 adaptive neurons", _sine),
     "l2l-sine-lif": Preset("the same with 100 regular neurons", _lif(_sine)),
-    "l2l-sine-lstm": Preset("the same with an LSTM of as many parameters, on numbers", _lstm(_sine, 84)),
+    "l2l-sine-lstm": Preset("the same with an LSTM of as many parameters, on numbers", _lstm(_sine, 85)),
 }

@@ -5,10 +5,13 @@ from lsnn.tasks.sequential_mnist import SequentialMnist as SequentialMnist
 from lsnn.tasks.sines import Sines as Sines
 from lsnn.tasks.store_recall import StoreRecall as StoreRecall
 from lsnn.tasks.target_networks import TargetNetworks as TargetNetworks
+from lsnn.tasks.task import Analysed as Analysed
 from lsnn.tasks.task import Batch as Batch
 from lsnn.tasks.task import Headline as Headline
 from lsnn.tasks.task import Split as Split
+from lsnn.tasks.task import Table as Table
 from lsnn.tasks.task import Task as Task
+from lsnn.tasks.task import is_share as is_share
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (StoreRecall, SequentialMnist, TargetNetworks, Sines)}
 """every task by its name"""

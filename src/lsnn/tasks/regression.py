@@ -1,18 +1,19 @@
 """Learning to learn from a teacher: predict a function nobody has seen, from examples of it that arrive one by one."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from lsnn.encoding import poisson_held, tuning
 from lsnn.losses import squared_error, window_mean
 from lsnn.seeding import generator_for
-from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split
+from lsnn.tasks import in_context
+from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table, Task
 
 Functions = Callable[[Float[Tensor, "example n n_x"]], Float[Tensor, "example n"]]
 """n functions at once: of arguments (example, n, n_x), function k takes those in [:, k]"""
@@ -29,8 +30,8 @@ class Examples(NamedTuple):
 class Regression:
     """Episodes of examples of one function each; the weights stay, so what is learned is in spikes and thresholds.
 
-    In step i of an episode, 20 ms long, the network sees the argument x(i) and what the last one should have given,
-    y(i-1): the middle of the range before the first.  Its prediction of y(i) is the mean readout over the step.  y(i)
+    In step i of an episode, 20 ms long, the network sees the argument x(i) and the value of the one before, y(i-1):
+    0 in the first step.  Its prediction of y(i) is the mean readout over the step.  y(i)
     itself is never shown in time.  Every training batch has functions of its own; testing has functions of its own.
     Source: Bellec et al. 2018, section on learning-to-learn and supplement, recalled with certainty but for the
     width of the tuning curves; docs/experiments.md says what is certain.
@@ -40,7 +41,6 @@ class Regression:
 
     name: ClassVar[str]
     headline: ClassVar[Headline] = Headline("mse", higher_is_better=False)
-    n_out: ClassVar[int] = 1
     n_x: ClassVar[int]
     """arguments of a function"""
     x_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
@@ -93,6 +93,11 @@ class Regression:
     def n_in(self) -> int:
         """Input channels: arguments one after the other, then the value before."""
         return (self.n_x + 1) * (self.n_channels if self.encoding == "population" else 1)
+
+    @property
+    def n_out(self) -> int:
+        """The prediction."""
+        return 1
 
     def input_groups(self) -> dict[str, slice]:
         """Input channels by the number they tell."""
@@ -174,3 +179,27 @@ class Regression:
         """mse: squared error of the predictions from example `settled` on."""
         error = squared_error(self.predictions(readout), batch.target)
         return {"mse": error[self.settled - 1 :][batch.mask[self.settled - 1 :]]}
+
+    # ---- what more there is to say about a network; see in_context.py --------------------------------------------
+
+    def analyse(
+        self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
+    ) -> dict[str, Tensor]:
+        """curve/NAME: error by example, (example), of the network and of what it is compared with; model/NAME: its
+        internal model (see `in_context.internal_models`)."""
+        curves = in_context.learning_curves(self, network, split, before, **run)
+        models = in_context.internal_models(self, network, split, **run)
+        return {f"curve/{name}": curve for name, curve in curves.items()} | {
+            f"model/{name}": tensor for name, tensor in models.items()
+        }
+
+    def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
+        """Error at some examples and over those that the score counts."""
+        curves = {name: in_context.part(analysis, "curve") for name, analysis in analyses.items()}
+        return in_context.table_of(self, curves)
+
+    def comparable(self, other: Task) -> bool:
+        """Whether the other task has the same unseen functions and examples, however they are shown."""
+        names = ("n_train_examples", "example_ms", "encoding", "n_channels", "max_rate_hz", "coding_width")
+        shown = {name: getattr(self, name) for name in (*names, "readout_scale", "n_validation")}
+        return type(other) is type(self) and isinstance(other, Regression) and replace(other, **shown) == self
