@@ -88,6 +88,8 @@ class EvaluateOptions:
     """which examples"""
     beside: tuple[Path, ...] = ()
     """for tasks with a table: other networks to put into it; not given: those from the box by the same preset"""
+    data: Path | None = None
+    """folder of the task's data, if it is not the one that the run was trained with"""
     json: bool = False
     """print JSON"""
 
@@ -335,7 +337,7 @@ def _evaluate(arguments: list[str]) -> int:
     from lsnn import evaluation
 
     options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
-    found = evaluation.evaluate(options.run, options.split, options.beside)
+    found = evaluation.evaluate(options.run, options.split, options.beside, options.data)
     if options.json:
         where = {"run": str(options.run), "iteration": found.iteration, "split": options.split}
         print(json.dumps({**where, **found.plain()}))

@@ -1,6 +1,7 @@
 """Scores of a trained network, and where its task has one, a table with other networks and simpler methods."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,14 +28,21 @@ class Evaluation(NamedTuple):
         return {**self.scores, "table": {"title": self.table.title, "rows": rows}}
 
 
-def evaluate(run: Path, split: Literal["test", "validation"], beside: Sequence[Path] = ()) -> Evaluation:
+def evaluate(
+    run: Path, split: Literal["test", "validation"], beside: Sequence[Path] = (), data: Path | None = None
+) -> Evaluation:
     """Score a network, of a run folder or from the box, and compare it with those `beside` it.
 
     beside: folders or names for further rows of the table, from their stored analyses where they have one; none
         given: the networks of the box that were trained by variants of the same preset.
+    data: folder of the task's data, where it is not the one that the run was trained with.
     """
     folder = pretrained.locate(run)
     experiment, network, iteration = training.restore_network(folder)
+    if data is not None:
+        if not hasattr(experiment.task, "data"):
+            raise ValueError(f"the task {experiment.task.name} makes its data up; leave --data out")
+        experiment = replace(experiment, task=replace(experiment.task, **{"data": data}))
     scores = results.score(network, experiment, split)
     task, found = experiment.task, results.analysis(network, experiment, split)
     if found is None or not isinstance(task, Analysed):
@@ -43,7 +51,7 @@ def evaluate(run: Path, split: Literal["test", "validation"], beside: Sequence[P
         return Evaluation(iteration, scores, None)
     analyses: dict[str, Mapping[str, Tensor]] = {str(run): found}
     for other in beside or _companions(folder, task):
-        analyses[str(other)] = _analysis_of(other, task, split)
+        analyses[str(other)] = _analysis_of(other, task, split)  # on the data it was trained with
     return Evaluation(iteration, scores, task.table(analyses))
 
 

@@ -13,6 +13,7 @@ from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.network import LSNN
 from lsnn.neuron import Cells
 from lsnn.ops import Backend, Memory
+from lsnn.tasks.few_shot import FewShotOmniglot
 from lsnn.tasks.sequential_mnist import SequentialMnist
 from lsnn.tasks.sines import Sines
 from lsnn.tasks.store_recall import StoreRecall
@@ -21,7 +22,7 @@ from lsnn.tasks.target_networks import TargetNetworks
 LARGEST = 1e6
 """of any rate or factor: beyond it float32 overflows before a network could learn"""
 
-AnyTask = StoreRecall | SequentialMnist | TargetNetworks | Sines
+AnyTask = StoreRecall | SequentialMnist | TargetNetworks | Sines | FewShotOmniglot
 
 
 @dataclass(frozen=True)

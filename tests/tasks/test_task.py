@@ -28,7 +28,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def test_registry_names_every_task_by_its_own_name():
-    assert set(TASKS) == {"store-recall", "sequential-mnist", "target-networks", "sines"}
+    assert set(TASKS) == {"store-recall", "sequential-mnist", "target-networks", "sines", "omniglot"}
     for name, task in TASKS.items():
         assert task.name == name
         assert dataclasses.fields(task()), "constructed without arguments, and its fields are the command line's"

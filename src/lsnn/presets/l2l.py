@@ -5,6 +5,8 @@ from dataclasses import replace
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.neuron import Cells
 from lsnn.presets.preset import PaperRow, Preset, with_cells
+from lsnn.tasks.few_shot import FewShotOmniglot
+from lsnn.tasks.regression import Regression
 from lsnn.tasks.sines import Sines
 from lsnn.tasks.target_networks import TargetNetworks
 
@@ -35,6 +37,7 @@ _sine = replace(
     task=Sines(),
     network=replace(_teacher.network, cells=replace(_cells, n_regular=60, n_adaptive=40)),
 )
+_omniglot = replace(_teacher, task=FewShotOmniglot(), batch_size=16)
 _recalled = "Bellec et al. 2018, recalled with little certainty"
 _mse = (PaperRow("mse", 0.0056, "mean over functions", _recalled),)
 
@@ -48,7 +51,11 @@ def _lif(experiment: Experiment) -> Experiment:
 
 def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
     """An LSTM with as many parameters, which sees numbers: one step per example."""
-    task = replace(experiment.task, encoding="values", example_ms=1, readout_scale=1.0)  # type: ignore[call-arg]
+    if isinstance(experiment.task, Regression):
+        task = replace(experiment.task, encoding="values", example_ms=1, readout_scale=1.0)
+    else:
+        assert isinstance(experiment.task, FewShotOmniglot)
+        task = replace(experiment.task, image_ms=1, logit_scale=1.0)
     return replace(experiment, task=task, network=NonSpiking("lstm", n_hidden, readout_std=0.1))
 
 
@@ -65,4 +72,9 @@ L2L: dict[str, Preset] = {
     "l2l-sine": Preset("learn a sine from examples: 60 regular, 40 adaptive neurons", _sine),
     "l2l-sine-lif": Preset("the same with 100 regular neurons", _lif(_sine)),
     "l2l-sine-lstm": Preset("the same with an LSTM of as many parameters, on numbers", _lstm(_sine, 85)),
+    "omniglot": Preset(
+        "name characters after a few drawings of each, 5 at a time: 180 regular, 120 adaptive neurons", _omniglot
+    ),
+    "omniglot-lif": Preset("the same with 300 regular neurons", _lif(_omniglot)),
+    "omniglot-lstm": Preset("the same with an LSTM of as many parameters, one step per image", _lstm(_omniglot, 104)),
 }

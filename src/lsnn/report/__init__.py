@@ -1,7 +1,7 @@
 """Report on runs: figures, and a page of numbers beside the paper's.
 
-run.py reads a run folder; learning.py, synapses.py and trial.py take from it what each figure shows; plates.py
-chooses the figures; page.py (one run) and comparison.py (several) write the page.
+run.py reads a run folder; learning.py, synapses.py, trial.py and analysis.py take from it what each figure shows;
+plates.py chooses the figures; page.py (one run) and comparison.py (several) write the page.
 """
 
 from collections.abc import Sequence

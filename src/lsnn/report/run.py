@@ -28,6 +28,7 @@ class Run(NamedTuple):
     """after training, or at the last checkpoint"""
     network_iteration: int
     example: Mapping[str, Tensor] | None
+    analysis: Mapping[str, Tensor] | None
 
     @property
     def iteration(self) -> int:
@@ -85,7 +86,9 @@ def read_run(path: Path) -> Run:
     if isinstance(experiment.network, Spiking):
         _require(initial, SAVED, path / runs.INITIAL)
         _require(network, SAVED, source)
-    return Run(path, config.get("preset"), experiment, metrics, results, initial, network, iteration, example)
+    analysis = _optional(path / runs.ANALYSIS)
+    preset = config.get("preset")
+    return Run(path, preset, experiment, metrics, results, initial, network, iteration, example, analysis)
 
 
 def _optional(path: Path) -> dict[str, Tensor] | None:

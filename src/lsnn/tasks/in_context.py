@@ -30,6 +30,9 @@ TRACES_L2 = 100.0
 TUNED_LR = 0.1
 """learning rate of the 2-10-1 network with which its error from the 20th example on is least, of 0.001 ... 0.3"""
 
+OWN = ("network", "before training", "shuffled feedback", "ridge on its spikes")
+"""curves of the network itself"""
+
 AFTER = (0, 1, 2, 5, 10, 20, 50, 500)
 """examples after which the internal model is asked for"""
 N_MODELS = 3
@@ -54,7 +57,7 @@ def follow(
     network: nn.Module,
     x: Float[Tensor, "example n n_x"],
     before: Float[Tensor, "example n"],
-    generator: Generator,
+    spikes: Generator,
     *,
     counts: bool = False,
     **run: Any,
@@ -65,7 +68,7 @@ def follow(
     recorded: dict[str, Any] = {"record": ("spikes",)} if counts else {}
     with torch.no_grad():
         for some_x, some_before in zip(x.split(STRETCH), before.split(STRETCH), strict=True):
-            activity, state = network(task.encode(some_x, some_before, generator), state, **recorded, **run)
+            activity, state = network(task.encode(some_x, some_before, spikes), state, **recorded, **run)
             predicted.append(task.predictions(activity.readout))
             if counts:
                 counted.append(task.example_ms * window_mean(activity.spikes, task.example_ms))
@@ -74,8 +77,9 @@ def follow(
 
 def learning_curves(
     task: "Regression", network: nn.Module, split: Split, before: nn.Module | None, **run: Any
-) -> dict[str, Float[Tensor, " example"]]:
-    """Squared error by example, averaged over the split's functions, of the network and of simpler learners.
+) -> dict[str, Tensor]:
+    """curve/NAME: squared error by example, (example), averaged over the split's functions, of the network and of
+    simpler learners.  functions: the network's score on each, (function).
 
     The network's controls: its feedback shuffled over the episode; ridge regression on its own spike counts; itself
     before training, on some of the functions.
@@ -100,9 +104,10 @@ def learning_curves(
             answers["before training"] = follow(task, before, some_x, fed_back, spikes(), **run).predicted
         for name, answer in answers.items():
             errors.setdefault(name, []).append((answer - some_y).square())
-    curves = {name: torch.cat(parts, dim=1) for name, parts in errors.items()}
-    curves |= {name: (answer - y).square() for name, answer in simple_learners(task, x, y)}
-    return {name: error.double().mean(1).float() for name, error in curves.items()}
+    found = {name: torch.cat(parts, dim=1) for name, parts in errors.items()}
+    found |= {name: (answer - y).square() for name, answer in simple_learners(task, x, y)}
+    curves = {f"curve/{name}": error.double().mean(1).float() for name, error in found.items()}
+    return curves | {"functions": found["network"][task.settled - 1 :].mean(0)}
 
 
 def simple_learners(
@@ -111,7 +116,7 @@ def simple_learners(
     """Predictions by name of learners that know the ranges of the family and nothing else."""
     (low_x, high_x), (low, high) = task.x_range, task.y_range
     x, y = 2 * (x - low_x) / (high_x - low_x) - 1, (y - low) / (high - low)
-    shape = f"{task.n_x}-10-1 network by backprop"
+    shape = f"{task.n_x}-10-1 by backprop"
     for name, answer in (
         ("linear fit to all examples", learners.linear_fit(x, y)),
         ("linear fit so far", learners.linear_so_far(x, y, prior=0.5)),
@@ -120,6 +125,12 @@ def simple_learners(
         (f"{shape}, rate {TUNED_LR:g}", learners.backprop_so_far(x, y, generator_for(0, "backprop"), TUNED_LR)),
     ):
         yield name, low + (high - low) * answer
+
+
+def linear_baseline(task: "Regression") -> float:
+    """Mean squared error of the best linear fit to each test function, over the examples that the score counts."""
+    x, y = task.unseen("test")[1]
+    return (learners.linear_fit(x, y) - y)[task.settled - 1 :].square().mean().item()
 
 
 def table_of(task: "Regression", curves: Mapping[str, Mapping[str, Tensor]]) -> Table:
@@ -138,8 +149,9 @@ def table_of(task: "Regression", curves: Mapping[str, Mapping[str, Tensor]]) -> 
 
 
 def part(analysis: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors of an analysis that are stored under name/..."""
-    return {key.removeprefix(f"{name}/"): value for key, value in analysis.items() if key.startswith(f"{name}/")}
+    """The tensors of an analysis that are stored under name/..., those of the network itself first."""
+    found = {key.removeprefix(f"{name}/"): value for key, value in analysis.items() if key.startswith(f"{name}/")}
+    return {key: found[key] for key in sorted(found, key=lambda key: (OWN.index(key) if key in OWN else len(OWN), key))}
 
 
 # ---- the internal model ----------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ class Regression:
 
     name: ClassVar[str]
     headline: ClassVar[Headline] = Headline("mse", higher_is_better=False)
+    windows_shown: ClassVar[int] = 50
+    """examples of an episode that a figure of it shows"""
     n_x: ClassVar[int]
     """arguments of a function"""
     x_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
@@ -185,13 +187,11 @@ class Regression:
     def analyse(
         self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
     ) -> dict[str, Tensor]:
-        """curve/NAME: error by example, (example), of the network and of what it is compared with; model/NAME: its
-        internal model (see `in_context.internal_models`)."""
+        """Its learning curves and those of what it is compared with, `in_context.learning_curves`, and as model/NAME
+        its internal model, `in_context.internal_models`."""
         curves = in_context.learning_curves(self, network, split, before, **run)
         models = in_context.internal_models(self, network, split, **run)
-        return {f"curve/{name}": curve for name, curve in curves.items()} | {
-            f"model/{name}": tensor for name, tensor in models.items()
-        }
+        return curves | {f"model/{name}": tensor for name, tensor in models.items()}
 
     def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
         """Error at some examples and over those that the score counts."""

@@ -61,6 +61,9 @@ class Task(Protocol):
     and the run's config.json, so each has a type, a default, and a docstring with its unit.  It holds no state:
     randomness comes in as a generator, and data files are read when the first batch is drawn.  Losses and metrics are
     per decision; whoever calls them takes the mean.
+
+    A task of long sequences may have `windows_shown`, how many windows of one a figure shows; `Analysed` is for tasks
+    with more to say about a network than scores.
     """
 
     name: ClassVar[str]
