@@ -112,12 +112,13 @@ def poisson_held(
     """
     threshold = (_probability(rate_hz, dt) * 2**16).round_().clamp_(max=2**16 - 1).sub_(2**15).to(torch.int16)
     spikes = torch.empty(len(rate_hz), n_steps, *rate_hz.shape[1:], dtype=torch.uint8)
-    per_hold = spikes[0].numel() if len(spikes) else 0
-    words = torch.empty(-(-per_hold // 4), dtype=torch.int64)
-    for level, out in zip(threshold, spikes, strict=True):  # a hold at a time stays in the cache
-        words.random_(-(2**63), None, generator=generator)  # 64 bits: four draws
-        draws = words.view(torch.int16)[:per_hold].view(out.shape)
-        torch.lt(draws, level, out=out.view(torch.bool))
+    per_hold = spikes[:1].numel()
+    n_words = -(-per_hold // 4)  # of 64 bits, for one hold: four draws each
+    at_once = max(1, 2**18 // max(per_hold, 1))  # holds that stay in the cache
+    for level, out in zip(threshold.split(at_once), spikes.split(at_once), strict=True):
+        words = torch.empty(len(out), n_words, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+        draws = words.view(torch.int16)[:, :per_hold].reshape(out.shape)
+        torch.lt(draws, level.unsqueeze(1), out=out.view(torch.bool))
     return spikes.flatten(0, 1)
 
 
