@@ -6,6 +6,7 @@ import torch
 
 from lsnn import Cells
 from lsnn.experiments import Spiking
+from lsnn.learners import linear_fit
 from lsnn.presets import preset
 from lsnn.results import n_parameters
 from lsnn.tasks import Sines, TargetNetworks
@@ -62,11 +63,23 @@ def test_min_max_scaling_uses_the_whole_range():
     ids=["main", "literal", "sines"],
 )
 def test_family_is_as_nonlinear_as_the_docs_say(task: Regression, variance: float, residual: float):
-    from lsnn.learners import linear_fit
-
     x, y = task.unseen("test")[1]
     assert y.var(0).mean().item() == pytest.approx(variance, rel=0.05)
     assert (linear_fit(x, y) - y).square().mean().item() == pytest.approx(residual, rel=0.1)
+
+
+def test_easier_networks_are_among_those_trained_on_and_not_among_those_tested():
+    task = replace(SMALL, easiest=0.5)
+    assert all(a.equal(b) for a, b in zip(task.unseen("test")[1], SMALL.unseen("test")[1], strict=True))
+    assert task.comparable(SMALL) and task.batch("test", 3, seeded()).target.equal(
+        SMALL.batch("test", 3, seeded()).target
+    )
+
+    def residual(training: bool) -> float:
+        x, y = task.examples(200, 300, seeded(), training)
+        return (linear_fit(x, y) - y).square().mean().item()
+
+    assert 0.2 * residual(False) < residual(True) < 0.7 * residual(False)
 
 
 def test_sines_have_the_paper_s_amplitudes_and_phases():
@@ -169,6 +182,7 @@ def test_readout_scale_multiplies_predictions_and_training_episodes_may_be_short
         ({"n_channels": 1}, "n_channels must be at least 2, got 1; the paper has 100"),
         ({"coding_width": 0.0}, "coding_width must be positive and finite, got 0.0; usual is 0.1"),
         ({"max_rate_hz": 1000.0}, "max_rate_hz must lie in (0, 1000), got 1000.0; a step is 1 ms, the paper has 200"),
+        ({"easiest": 6.0}, "easiest must lie in (0, 5.0], up to weight_range, got 6.0"),
         ({"weight_range": -1.0}, "weight_range must lie in (0, 100], got -1.0; the paper's text has 1"),
     ],
 )

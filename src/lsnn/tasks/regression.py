@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -41,6 +41,8 @@ class Regression:
 
     name: ClassVar[str]
     headline: ClassVar[Headline] = Headline("mse", higher_is_better=False)
+    decisive: ClassVar[tuple[str, ...]] = ("n_examples", "settled", "n_test")
+    """fields that unseen functions and the score follow from; a family adds its own"""
     windows_shown: ClassVar[int] = 50
     """examples of an episode that a figure of it shows"""
     n_x: ClassVar[int]
@@ -113,14 +115,18 @@ class Regression:
         """n functions of the family.  A subclass says which."""
         raise NotImplementedError
 
+    def draw_training(self, n: int, generator: Generator) -> Functions:
+        """n functions to train on; a family may have easier ones among them."""
+        return self.draw(n, generator)
+
     def arguments(self, n_examples: int, n: int, generator: Generator) -> Float[Tensor, "example n n_x"]:
         """Drawn uniformly, for each function its own."""
         low, high = self.x_range
         return low + (high - low) * torch.rand(n_examples, n, self.n_x, generator=generator)
 
-    def examples(self, n_examples: int, n: int, generator: Generator) -> Examples:
+    def examples(self, n_examples: int, n: int, generator: Generator, training: bool = False) -> Examples:
         """Of n fresh functions."""
-        functions = self.draw(n, generator)
+        functions = (self.draw_training if training else self.draw)(n, generator)
         x = self.arguments(n_examples, n, generator)
         return Examples(x, functions(x))
 
@@ -135,8 +141,9 @@ class Regression:
 
     def batch(self, split: Split, n: int, generator: Generator) -> Batch:
         """Episodes of n fresh functions."""
-        length = self.n_train_examples if split == "train" else None
-        return self.episodes(self.examples(length or self.n_examples, n, generator), generator)
+        training = split == "train"
+        length = (self.n_train_examples if training else None) or self.n_examples
+        return self.episodes(self.examples(length, n, generator, training), generator)
 
     def evaluation(self, split: Split, n: int) -> Iterator[Batch]:
         """Every unseen function of the split once."""
@@ -200,6 +207,7 @@ class Regression:
 
     def comparable(self, other: Task) -> bool:
         """Whether the other task has the same unseen functions and examples, however they are shown."""
-        names = ("n_train_examples", "example_ms", "encoding", "n_channels", "max_rate_hz", "coding_width")
-        shown = {name: getattr(self, name) for name in (*names, "readout_scale", "n_validation")}
-        return type(other) is type(self) and isinstance(other, Regression) and replace(other, **shown) == self
+        if not isinstance(other, Regression) or type(other) is not type(self):
+            return False
+        free = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in self.decisive}
+        return replace(other, **free) == self
