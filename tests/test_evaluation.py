@@ -23,7 +23,7 @@ EXAMPLES = 24
 def small(name: str, **changes) -> Experiment:
     """A preset for learning to learn, on episodes and networks of milliseconds."""
     experiment = preset(name).experiment
-    task = replace(experiment.task, n_examples=EXAMPLES, n_validation=4, n_test=6)
+    task = replace(experiment.task, n_examples=EXAMPLES, n_train_examples=None, n_validation=4, n_test=6)
     if isinstance(experiment.network, NonSpiking):
         network = replace(experiment.network, n_hidden=6)
     else:

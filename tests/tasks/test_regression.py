@@ -205,6 +205,20 @@ def test_presets_have_the_paper_s_sizes(name: str, n_in: int, n: int, n_adaptive
 
 
 @pytest.mark.parametrize("name", ["l2l-teacher", "l2l-sine"])
+def test_paper_s_presets_have_the_paper_s_settings(name: str):
+    ours, paper = (preset(name + suffix).experiment for suffix in ("", "-paper"))
+    assert (paper.iterations, paper.batch_size, paper.lr, paper.lr_factor(4_999)) == (5_000, 10, 0.001, 1.0)
+    assert (paper.rate_cost, paper.rate_target, paper.rate_reduction, paper.rewiring) == (30.0, 20.0, "mean", "off")
+    assert (paper.task.n_examples, paper.task.example_ms, paper.task.n_train_examples) == (500, 20, None)
+    cells = paper.network.cells
+    assert (cells.tau_a_range, cells.beta, cells.v_th, cells.n_ref) == ((1.0, 1000.0), 1.6, 0.03, 5)
+    assert (cells.dampening, cells.tau_m, paper.network.connectivity, paper.network.tau_out) == (0.4, 20.0, 1.0, 0.0)
+    delay = paper.build().synapses.delay
+    assert (int(delay.min()), int(delay.max())) == (0, 6)
+    assert ours.network == paper.network and ours.task.comparable(paper.task)
+
+
+@pytest.mark.parametrize("name", ["l2l-teacher", "l2l-sine"])
 def test_lstm_has_as_many_parameters(name: str):
     spiking, lstm = (n_parameters(preset(name + suffix).experiment.build()) for suffix in ("", "-lstm"))
     assert lstm == pytest.approx(spiking, rel=0.03)
