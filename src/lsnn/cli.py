@@ -113,7 +113,8 @@ class BenchOptions:
     """
 
     works: tyro.conf.Positional[tuple[str, ...]] = ()
-    """any of smnist-paper, smnist-delays, W2, W1, W1-long, W3, L2L, stream, large; none: all that take seconds"""
+    """any of smnist-paper, smnist-delays, W2, W1, W1-long, W3, L2L, l2l-teacher, stream, large; none: all that take
+    seconds"""
     backends: str = "reference,compiled"
     """kernels to measure, separated by commas"""
     memory: Literal["fast", "low"] = "fast"
