@@ -14,7 +14,7 @@ from lsnn.presets import preset
 from lsnn.report.page import page_of
 from lsnn.report.plates import plates_of
 from lsnn.report.run import read_run
-from lsnn.tasks import Analysed, SequentialMnist, in_context
+from lsnn.tasks import Analysed, SequentialMnist, in_context, internal_model
 from tests.helpers import ROOT, begin, contents, error, image_folder, timeless_metrics, tiny_experiment
 
 EXAMPLES = 24
@@ -178,7 +178,7 @@ def test_internal_model_asks_each_point_from_the_frozen_state(monkeypatch):
 
             return Activity(inputs[..., :1], rate=None), torch.zeros(1, inputs.shape[1], 2)
 
-    models = in_context.internal_models(task, Oracle(), "test")
+    models = internal_model.internal_models(task, Oracle(), "test")
     x, y = task.unseen("test")[1]
     torch.testing.assert_close(models["answers"], models["x"][:, 0].expand(3, 6, -1))
     after_two = asked[2 * 2]  # no example; then an episode and questions for each k = 1, 2
@@ -222,6 +222,15 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(trained, tmp_path):
     for name in (runs.WEIGHTS, runs.ANALYSIS, runs.EXAMPLE, runs.INITIAL):
         assert one[name] == other[name], name
     assert timeless_metrics(run) == timeless_metrics(whole)
+
+
+def test_command_line_begins_with_another_run_and_the_report_says_so(trained, tmp_path, capsys):
+    first, run = trained["l2l-teacher-lstm"], tmp_path / "run"
+    sizes = ["--task.n-examples", "24", "--task.n-train-examples", "20", "--network.n-hidden", "6", "--threads", "1"]
+    sizes += ["--task.n-validation", "2", "--task.n-test", "2", "--iterations", "1", "--batch-size", "2"]
+    assert cli.main(["train", "l2l-teacher-lstm", *sizes, "--run", str(run), "--start-from", str(first)]) == 0
+    assert contents(run)[runs.INITIAL] == contents(first)[runs.WEIGHTS]
+    assert f"--start-from {first}" in page_of(read_run(run), [])
 
 
 def test_seeds_draw_other_networks_and_other_functions(trained, tmp_path):

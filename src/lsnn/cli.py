@@ -240,7 +240,7 @@ def _list(arguments: list[str]) -> int:
 
 
 def _train(arguments: list[str]) -> int:
-    from lsnn import experiments, presets, training
+    from lsnn import experiments, presets, pretrained, training
 
     if not arguments or arguments[0].startswith("-"):
         if {"-h", "--help"} & set(arguments):
@@ -261,11 +261,14 @@ def _train(arguments: list[str]) -> int:
         """run folder to make; not given: runs/PRESET-SEED"""
         threads: int | None = None
         """torch threads; not given: torch's choice"""
+        start_from: Path | None = None
+        """run folder, or name of a network in the box, whose weights to begin with; not given: random ones"""
 
     TrainOptions.__doc__ = f"Train {name}: {preset.summary}."
     options = _parse(TrainOptions, flags, f"lsnn train {name}", default=TrainOptions(preset.experiment))
     run = options.run or Path("runs") / f"{name}-{options.experiment.seed}"
-    training.start(run, options.experiment, preset=name, threads=options.threads)
+    first = None if options.start_from is None else pretrained.locate(options.start_from)
+    training.start(run, options.experiment, preset=name, threads=options.threads, start_from=first)
     return _proceed(run)
 
 

@@ -6,7 +6,7 @@ from lsnn import figures
 from lsnn.figures import Contradiction, Models, Reference
 from lsnn.report.run import Run
 from lsnn.report.words import table
-from lsnn.tasks import Analysed, Regression, in_context
+from lsnn.tasks import Analysed, Regression, in_context, internal_model
 
 
 def table_of(run: Run) -> list[str]:
@@ -44,7 +44,7 @@ def drawn(run: Run) -> Iterator[tuple[str, figures.Figure, str]]:
     if "contradicted_true" in model:
         true, answers = model["contradicted_true"][None], model["contradicted_answers"][None]
         shown = Models(x, model["contradicted_after"].tolist(), true, answers, task.y_range)
-        false = in_context.CONTRADICTED
+        false = internal_model.CONTRADICTED
         figure = figures.draw_contradiction(Contradiction(shown, model["examples_x"], model["examples_y"], false))
         caption = "Example 4 (cross) is false: look for whether the answers stay a curve of the family."
         yield "contradiction", figure, caption

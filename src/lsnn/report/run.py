@@ -29,6 +29,8 @@ class Run(NamedTuple):
     network_iteration: int
     example: Mapping[str, Tensor] | None
     analysis: Mapping[str, Tensor] | None
+    start_from: str | None = None
+    """the run whose weights this one began with"""
 
     @property
     def iteration(self) -> int:
@@ -87,8 +89,8 @@ def read_run(path: Path) -> Run:
         _require(initial, SAVED, path / runs.INITIAL)
         _require(network, SAVED, source)
     analysis = _optional(path / runs.ANALYSIS)
-    preset = config.get("preset")
-    return Run(path, preset, experiment, metrics, results, initial, network, iteration, example, analysis)
+    what = (experiment, metrics, results, initial, network, iteration, example, analysis)
+    return Run(path, config.get("preset"), *what, config.get("start_from"))
 
 
 def _optional(path: Path) -> dict[str, Tensor] | None:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from lsnn.encoding import poisson_held, tuning
 from lsnn.losses import squared_error, window_mean
 from lsnn.seeding import generator_for
-from lsnn.tasks import in_context
+from lsnn.tasks import in_context, internal_model
 from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table, Task
 
 Functions = Callable[[Float[Tensor, "example n n_x"]], Float[Tensor, "example n"]]
@@ -195,9 +195,9 @@ class Regression:
         self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
     ) -> dict[str, Tensor]:
         """Its learning curves and those of what it is compared with, `in_context.learning_curves`, and as model/NAME
-        its internal model, `in_context.internal_models`."""
+        its internal model, `internal_model.internal_models`."""
         curves = in_context.learning_curves(self, network, split, before, **run)
-        models = in_context.internal_models(self, network, split, **run)
+        models = internal_model.internal_models(self, network, split, **run)
         return curves | {f"model/{name}": tensor for name, tensor in models.items()}
 
     def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
