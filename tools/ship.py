@@ -14,6 +14,8 @@ from lsnn.presets import PRESETS
 from lsnn.report.command import reproduce
 from lsnn.report.run import Run, read_run
 
+LICENCES = {"sequential-mnist": "; trained on MNIST (CC BY-SA 3.0)"}
+"""of the data that a network was trained on, by task"""
 LINES = 200
 """most records of the learning curves that go with a network"""
 
@@ -27,8 +29,14 @@ def ship(run: Path, name: str) -> Path:
         raise ValueError(f"{run} was trained without a preset, so its card could not say how; train it with lsnn train")
     folder = pretrained.FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (runs.CONFIG, runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
+    config = runs.read_json(run / runs.CONFIG)
+    if "data" in config["experiment"]["task"]:
+        config["experiment"]["task"]["data"] = None  # a folder of this machine
+    runs.write_json(folder / runs.CONFIG, config)
+    for file in (runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
         runs.write_bytes(folder / file, (run / file).read_bytes())
+    if (run / runs.ANALYSIS).exists():
+        runs.write_bytes(folder / runs.ANALYSIS, (run / runs.ANALYSIS).read_bytes())
     runs.write_metrics(
         folder, [record for event in ("train", "validation", "test") for record in _thinned(found, event)]
     )
@@ -55,9 +63,9 @@ def card(run: Run, name: str) -> str:
         "training": f"{results['iterations']:,} iterations, {results['seconds']:,.0f} s, {machine['threads']} threads",
         "machine": f"{machine['cpu']}, torch {machine['torch']}",
         "test set": "used once, after training; no choice was made on it",
-        "licence": "BSD-3-Clause; trained on MNIST (CC BY-SA 3.0)",
+        "licence": "BSD-3-Clause" + LICENCES.get(run.experiment.task.name, ""),
     }
-    paper = [f"- {100 * row.value:.1f} %, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
+    paper = [f"- {row.spelled}, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
     parts = [
         f"# {name}",
         reproduce(run),

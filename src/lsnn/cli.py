@@ -87,6 +87,10 @@ class EvaluateOptions:
     """run folder, or the name of a trained network in the box"""
     split: Literal["test", "validation"] = "test"
     """which examples"""
+    beside: tuple[Path, ...] = ()
+    """for tasks with a table: other networks to put into it; not given: those from the box by the same preset"""
+    data: Path | None = None
+    """folder of the task's data, if it is not the one that the run was trained with"""
     json: bool = False
     """print JSON"""
 
@@ -130,7 +134,8 @@ class BenchOptions:
     """
 
     works: tyro.conf.Positional[tuple[str, ...]] = ()
-    """any of smnist-paper, smnist-delays, W2, W1, W1-long, W3, L2L, stream, large; none: all that take seconds"""
+    """any of smnist-paper, smnist-delays, W2, W1, W1-long, W3, L2L, l2l-teacher, stream, large; none: all that take
+    seconds"""
     backends: str = "reference,compiled"
     """kernels to measure, separated by commas"""
     memory: Literal["fast", "low"] = "fast"
@@ -249,14 +254,14 @@ def _list(arguments: list[str]) -> int:
         return 0
     table = Table("preset", "what it trains", "paper", box=None, pad_edge=False)
     for name, preset in PRESETS.items():
-        paper = ", ".join(f"{100 * row.value:.1f} % ({row.label})" for row in preset.paper)
+        paper = ", ".join(f"{row.spelled} ({row.label})" for row in preset.paper)
         table.add_row(f"[bold]{name}[/bold]", preset.summary, paper)
     Console().print(table)
     return 0
 
 
 def _train(arguments: list[str]) -> int:
-    from lsnn import experiments, presets, training
+    from lsnn import experiments, presets, pretrained, training
 
     if not arguments or arguments[0].startswith("-"):
         if {"-h", "--help"} & set(arguments):
@@ -277,11 +282,14 @@ def _train(arguments: list[str]) -> int:
         """run folder to make; not given: runs/PRESET-SEED"""
         threads: int | None = None
         """torch threads; not given: torch's choice"""
+        start_from: Path | None = None
+        """run folder, or name of a network in the box, whose weights to begin with; not given: random ones"""
 
     TrainOptions.__doc__ = f"Train {name}: {preset.summary}."
     options = _parse(TrainOptions, flags, f"lsnn train {name}", default=TrainOptions(preset.experiment))
     run = options.run or Path("runs") / f"{name}-{options.experiment.seed}"
-    training.start(run, options.experiment, preset=name, threads=options.threads)
+    first = None if options.start_from is None else pretrained.locate(options.start_from)
+    training.start(run, options.experiment, preset=name, threads=options.threads, start_from=first)
     return _proceed(run)
 
 
@@ -351,35 +359,26 @@ def _headline(run: Path) -> str:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from lsnn import results, training
+    from lsnn import evaluation
 
     options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
-    experiment, network, iteration = training.restore_network(_run_folder(options.run))
-    scores = results.score(network, experiment, options.split)
+    found = evaluation.evaluate(options.run, options.split, options.beside, options.data)
     if options.json:
-        print(json.dumps({"run": str(options.run), "iteration": iteration, "split": options.split, **scores}))
-        return 0
-    table = Table("metric", options.split, box=None, pad_edge=False)
-    for name, value in scores.items():
-        table.add_row(name, f"{value:.4f}")
-    Console().print(table)
+        where = {"run": str(options.run), "iteration": found.iteration, "split": options.split}
+        print(json.dumps({**where, **found.plain()}))
+    else:
+        evaluation.show(found, options.split)
     return 0
-
-
-def _run_folder(run: Path) -> Path:
-    """A run folder as named, or that of a network in the box."""
-    from lsnn import pretrained
-
-    return run if run.exists() or str(run) not in pretrained.names() else pretrained.folder(str(run))
 
 
 def _report(arguments: list[str]) -> int:
     options = _parse(ReportOptions, arguments, "lsnn report")
     if not options.runs:
         raise UsageError("name one or more run folders, as in: lsnn report runs/store-recall-0")
+    from lsnn import pretrained
     from lsnn.report import write_report
 
-    folders = [_run_folder(run) for run in options.runs]
+    folders = [pretrained.locate(run) for run in options.runs]
     in_box = folders != list(options.runs)
     for path in write_report(folders, options.out or (Path("report") if in_box else None)):
         print(path)
@@ -390,11 +389,11 @@ def _memory(arguments: list[str]) -> int:
     options = _parse(MemoryOptions, arguments, "lsnn memory")
     if min(options.examples, options.tampered) < 2:
         raise UsageError(f"examples and tampered must be at least 2, got {options.examples} and {options.tampered}")
-    from lsnn import memory, training
+    from lsnn import memory, pretrained, training
     from lsnn.network import LSNN
     from lsnn.report import write_memory
 
-    folder = _run_folder(options.run)
+    folder = pretrained.locate(options.run)
     experiment, network, _ = training.restore_network(folder)
     if not isinstance(network, LSNN):
         raise UsageError(f"{options.run} does not spike; memory studies LSNNs")

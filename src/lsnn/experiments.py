@@ -13,13 +13,16 @@ from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.network import LSNN
 from lsnn.neuron import Cells
 from lsnn.ops import Backend, Memory
+from lsnn.tasks.few_shot import FewShotOmniglot
 from lsnn.tasks.sequential_mnist import SequentialMnist
+from lsnn.tasks.sines import Sines
 from lsnn.tasks.store_recall import StoreRecall
+from lsnn.tasks.target_networks import TargetNetworks
 
 LARGEST = 1e6
 """of any rate or factor: beyond it float32 overflows before a network could learn"""
 
-AnyTask = StoreRecall | SequentialMnist
+AnyTask = StoreRecall | SequentialMnist | TargetNetworks | Sines | FewShotOmniglot
 
 
 @dataclass(frozen=True)

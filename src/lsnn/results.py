@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lsnn.experiments import Experiment
 from lsnn.network import LSNN
 from lsnn.supervised import evaluate, noise_source
-from lsnn.tasks import Split
+from lsnn.tasks import Analysed, Split
 
 
 def score(network: nn.Module, experiment: Experiment, split: Split) -> dict[str, float]:
@@ -26,11 +26,24 @@ def score(network: nn.Module, experiment: Experiment, split: Split) -> dict[str,
 
 
 @torch.no_grad()
+def analysis(network: nn.Module, experiment: Experiment, split: Split) -> dict[str, Tensor] | None:
+    """What the experiment's task has to say beside scores, also of the network before training; None if nothing."""
+    if not isinstance(experiment.task, Analysed):
+        return None
+    noise = noise_source(network, experiment.seed, 0, "analysis")
+    return experiment.task.analyse(network.eval(), split, experiment.build().eval(), **noise)
+
+
+@torch.no_grad()
 def example(network: nn.Module, experiment: Experiment) -> dict[str, Tensor]:
-    """What the network does on the first test example, and each neuron's mean rate over the first batch of them."""
+    """What the network does on the first test example, and each neuron's mean rate over the first batch of them.
+
+    Of a long example the beginning is kept, as many windows as a task with `windows_shown` says.
+    """
     batch = next(iter(experiment.task.evaluation("test", experiment.batch_size)))
-    one = batch.inputs[:, :1]
-    kept = {"inputs": one[:, 0], "target": batch.target[:, 0], "mask": batch.mask[:, 0]}
+    shown = min(getattr(experiment.task, "windows_shown", len(batch.mask)), len(batch.mask))
+    one = batch.inputs[: len(batch.inputs) // len(batch.mask) * shown, :1]
+    kept = {"inputs": one[:, 0], "target": batch.target[:shown, 0], "mask": batch.mask[:shown, 0]}
     if not isinstance(network, LSNN):
         return {**kept, "readout": network(one)[0].readout[:, 0]}
     noise = noise_source(network, experiment.seed, 0, "example")

@@ -7,6 +7,7 @@ import numpy as np
 from lsnn import figures
 from lsnn.figures import Reference
 from lsnn.presets import PRESETS
+from lsnn.report.analysis import baseline
 from lsnn.report.command import flags
 from lsnn.report.cost import OPERATIONS, cost_of
 from lsnn.report.learning import chance
@@ -54,7 +55,7 @@ def _plates(task_name: str, groups: Groups) -> Iterator[Plate]:
     }
     if any(len(series.value) for group in curves.values() for series in group):
         caption = "Thin lines are runs, thick ones means: look for groups that part early, and for seeds that fail."
-        figure = figures.compare_learning(curves, axis_label(metric), chance(first.experiment.task))
+        figure = figures.compare_learning(curves, axis_label(metric), chance(first.experiment.task) or baseline(first))
         yield Plate(f"{task_name}-learning", figure, caption)
     tested = {name: [factor * value for value in _tested(group)] for name, group in groups.items()}
     if any(tested.values()):

@@ -8,6 +8,7 @@ from torch import Tensor
 from lsnn import figures
 from lsnn.experiments import Spiking
 from lsnn.figures import Figure
+from lsnn.report.analysis import drawn
 from lsnn.report.learning import learning_of, rewired
 from lsnn.report.run import Run
 from lsnn.report.synapses import wired_of
@@ -28,7 +29,7 @@ def plates_of(run: Run) -> Iterator[Plate]:
     network = run.experiment.network
     spiking = isinstance(network, Spiking)
     if run.metrics:
-        mark = "the paper's numbers" if run.paper else "chance"
+        mark = "the paper's numbers" if run.paper else "what is easily reached"
         also = ", and whether firing rates settle near their target" if spiking else ""
         caption = f"Look for the distance between the validation curve and {mark}{also}."
         yield Plate("learning", figures.draw_learning(learning_of(run)), caption)
@@ -37,6 +38,8 @@ def plates_of(run: Run) -> Iterator[Plate]:
         if spiking and network.cells.n_adaptive:
             caption = "One test example: look for thresholds that carry the past to where the answer is read (shaded)."
         yield Plate("activity", figures.draw_trial(trial_of(run, run.example)), caption)
+    for name, figure, caption in drawn(run):
+        yield Plate(name, figure, caption)
     if spiking and run.network is not None:
         yield from _of_network(run, network, run.network)
 
