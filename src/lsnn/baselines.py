@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn.ops import Activity
@@ -53,10 +53,28 @@ class Recurrent(nn.Module):
         self.readout.bias.normal_(0, readout_std, generator=generator)
 
     def forward(
-        self, inputs: Shaped[Tensor, "time batch n_in"], state: RecurrentState | None = None
+        self,
+        inputs: Shaped[Tensor, "time batch n_in"],
+        state: RecurrentState | None = None,
+        *,
+        lengths: Int64[Tensor, " batch"] | None = None,
     ) -> tuple[Activity, RecurrentState]:
-        """Run over ``inputs`` from zero or from ``state``; returns the activity (readout only) and the state."""
+        """Run over ``inputs`` from zero or from ``state``; returns the activity (readout only) and the state.
+
+        lengths: steps of each sequence, where shorter ones begin later; what is before has no effect.  The state
+            returned is of no use then.
+        """
         if inputs.ndim != 3 or inputs.shape[2] != self.n_in:
             raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
+        if lengths is not None:
+            inputs = rolled(inputs, lengths)  # all begin together: what comes after the end of one is not looked at
         hidden, end = self.layer(inputs.to(self.readout.weight.dtype), state)
+        if lengths is not None:
+            hidden = rolled(hidden, len(hidden) - lengths)
         return Activity(self.readout(hidden), rate=None), end
+
+
+def rolled(values: Shaped[Tensor, "time batch n"], steps: Int64[Tensor, " batch"]) -> Shaped[Tensor, "time batch n"]:
+    """Each sequence turned around the clock, by so many steps towards later."""
+    time = (torch.arange(len(values))[:, None] - steps) % len(values)
+    return values.gather(0, time[:, :, None].expand(values.shape))

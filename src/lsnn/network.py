@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn import ops
@@ -178,12 +178,15 @@ class LSNN(nn.Module):
         *,
         record: Sequence[Record] = (),
         generator: torch.Generator | None = None,
+        lengths: Int64[Tensor, " batch"] | None = None,
     ) -> tuple[Activity, State]:
         """Run over ``inputs``, from rest or from ``state``.
 
         inputs: spikes (integer or boolean) or currents (floating point).
         record: any of "spikes", "voltages", "thresholds".
         generator: source of the current noise; needed where noise_std is not zero.
+        lengths: steps of each sequence, where shorter ones begin later, after inputs of zero.  A network at rest stays
+            there (unless there is noise), so that nothing else changes: firing rates are per these steps.
 
         Returns the activity, whose readout includes the bias, and the state after the last step: running T steps
         equals running them in two calls with the state handed over, bit for bit.
@@ -193,6 +196,8 @@ class LSNN(nn.Module):
             raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
         if state is None:
             state = ops.initial_state(wiring, inputs.shape[1])
+        elif lengths is not None:
+            raise ValueError("sequences with lengths begin at rest; give a state, or lengths")
         noise = None
         if bool((constants.noise_std > 0).any()):
             if generator is None:
@@ -203,6 +208,8 @@ class LSNN(nn.Module):
         activity, state = ops.run(
             inputs, wiring, constants, state, noise=noise, record=record, backend=self.backend, memory=self.memory
         )
+        if lengths is not None and activity.rate is not None:
+            activity = activity._replace(rate=activity.rate * (len(inputs) / lengths.to(activity.rate))[:, None])
         return activity._replace(readout=activity.readout.add_(self.bias)), state
 
     def stepper(self, batch: int = 1, state: State | None = None) -> ops.Stepper:

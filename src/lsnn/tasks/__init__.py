@@ -3,9 +3,13 @@
 from lsnn.tasks.sequential_mnist import SequentialMnist as SequentialMnist
 from lsnn.tasks.store_recall import StoreRecall as StoreRecall
 from lsnn.tasks.task import Batch as Batch
+from lsnn.tasks.task import Classifies as Classifies
 from lsnn.tasks.task import Headline as Headline
+from lsnn.tasks.task import InEpochs as InEpochs
+from lsnn.tasks.task import Remembers as Remembers
 from lsnn.tasks.task import Split as Split
 from lsnn.tasks.task import Task as Task
+from lsnn.tasks.timit import Timit as Timit
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (StoreRecall, SequentialMnist)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (StoreRecall, SequentialMnist, Timit)}
 """every task by its name"""
