@@ -1,4 +1,4 @@
-"""The command line: list, train, resume, sweep, evaluate, report, bench."""
+"""The command line: list, train, resume, sweep, evaluate, report, bench, data."""
 
 import contextlib
 import dataclasses
@@ -29,6 +29,7 @@ Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
   lsnn evaluate DIR|NAME           score a trained network, yours or one from the box, on a whole split
   lsnn report DIR ...              figures and a results page for one run, or a comparison of several
   lsnn bench [WORK ...]            what training costs on this machine, in seconds and megabytes
+  lsnn data timit|speech PATH      check a copy of TIMIT, or make a free corpus like it
 
 lsnn COMMAND --help explains a command, lsnn train PRESET --help every setting with unit and default.
 """
@@ -86,6 +87,10 @@ class EvaluateOptions:
     """run folder, or the name of a trained network in the box"""
     split: Literal["test", "validation"] = "test"
     """which examples"""
+    audio: Path | None = None
+    """instead of a split, with a network trained on timit: a recording to label every 10 ms of, and to draw"""
+    out: Path = Path("report")
+    """folder for the figure of --audio"""
     json: bool = False
     """print JSON"""
 
@@ -168,7 +173,7 @@ def _reason(error: OSError) -> str:
 def _dispatch(arguments: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "list": _list, "train": _train, "resume": _resume, "sweep": _sweep,
-        "evaluate": _evaluate, "report": _report, "bench": _bench,
+        "evaluate": _evaluate, "report": _report, "bench": _bench, "data": _data,
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -333,6 +338,8 @@ def _evaluate(arguments: list[str]) -> int:
     from lsnn import results, training
 
     options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
+    if options.audio is not None:
+        return _label(_run_folder(options.run), options.audio, options.out, options.json)
     experiment, network, iteration = training.restore_network(_run_folder(options.run))
     scores = results.score(network, experiment, options.split)
     if options.json:
@@ -343,6 +350,27 @@ def _evaluate(arguments: list[str]) -> int:
         table.add_row(name, f"{value:.4f}")
     Console().print(table)
     return 0
+
+
+def _label(run: Path, audio: Path, out: Path, as_json: bool) -> int:
+    from lsnn.report.speech import label_recording
+
+    labelled = label_recording(run, audio, out)
+    if as_json:
+        print(json.dumps({**labelled._asdict(), "files": [str(path) for path in labelled.files]}))
+        return 0
+    for start, stop, phone, sure in labelled.phones:
+        print(f"{start:8.3f} {stop:8.3f} s  {phone:5} {100 * sure:3.0f} %")
+    if labelled.frame_error is not None:
+        print(f"frame error against the labels beside it: {labelled.frame_error:.4f}")
+    print(*labelled.files, sep="\n")
+    return 0
+
+
+def _data(arguments: list[str]) -> int:
+    from lsnn import data_command
+
+    return data_command.main(arguments, _parse, UsageError)
 
 
 def _run_folder(run: Path) -> Path:

@@ -10,6 +10,9 @@ from lsnn.figures.curves import Series as Series
 from lsnn.figures.learning import Learning as Learning
 from lsnn.figures.learning import draw_learning as draw_learning
 from lsnn.figures.rates import draw_rates as draw_rates
+from lsnn.figures.speech import Heard as Heard
+from lsnn.figures.speech import draw_confusion as draw_confusion
+from lsnn.figures.speech import draw_speech as draw_speech
 from lsnn.figures.style import ORANGE as ORANGE
 from lsnn.figures.style import SKY as SKY
 from lsnn.figures.style import Array as Array

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from lsnn.speech.labels import LABEL_SUFFIXES
 from lsnn.speech.speakers import CORE_TEST, DEVELOPMENT
 
 PARTS = {"train": "train", "test": "test", "dev": "validation", "development": "validation", "validation": "validation"}
 """folders of a corpus, whatever their case"""
-LABELS = (".phn", ".textgrid")
 SA = re.compile(r"sa\d+$", re.IGNORECASE)
 """TIMIT's two sentences that every speaker reads: they would be in training and test alike"""
 EVERY = 10
@@ -119,7 +119,7 @@ def list_utterances(root: Path) -> Listing:
             audio.setdefault(stem[:-4].lower(), path)  # SA1.WAV.wav, a copy in RIFF beside the original
         elif suffix == ".wav":
             _enter(audio, stem, path)
-        elif suffix in LABELS:
+        elif suffix in LABEL_SUFFIXES:
             _enter(labels, stem, path)
     names = {key: path.relative_to(root).as_posix().rpartition(".")[0] for key, path in labels.items()}
     utterances = tuple(
@@ -135,8 +135,8 @@ def _enter(table: dict[str, Path], stem: str, path: Path) -> None:
     other = table.get(key)
     if other is not None and not other.name.lower().endswith(".wav.wav"):
         kinds = {other.suffix.lower(), path.suffix.lower()}
-        if kinds == set(LABELS):  # both kinds of labels: TIMIT's own count
-            table[key] = other if other.suffix.lower() == LABELS[0] else path
+        if kinds == set(LABEL_SUFFIXES):  # both kinds of labels: TIMIT's own count
+            table[key] = other if other.suffix.lower() == LABEL_SUFFIXES[0] else path
             return
         raise ValueError(f"{other} and {path} differ only in case; keep one of them")
     table[key] = path

@@ -34,7 +34,8 @@ class Frames(NamedTuple):
     """first frame of each utterance"""
     count: Int64[Tensor, " utterance"]
     """frames of each utterance"""
-    names: tuple[str, ...]
+    audio: tuple[Path, ...]
+    """the recording of each utterance"""
 
 
 class Normalisation(NamedTuple):
@@ -81,9 +82,9 @@ def _load(root: Path, features: Features, cache: Path | None) -> Spoken:
 
 def _frames(raw: dict[str, Tensor], split: str, utterances: tuple[Utterance, ...], normalise: Normalisation) -> Frames:
     count = raw[f"{split}.count"]
-    names = tuple(utterance.name for utterance in utterances)
+    audio = tuple(utterance.audio for utterance in utterances)
     labels = raw[f"{split}.labels"].long()
-    return Frames(normalise(raw[f"{split}.features"]), labels, count.cumsum(0) - count, count, names)
+    return Frames(normalise(raw[f"{split}.features"]), labels, count.cumsum(0) - count, count, audio)
 
 
 def _key(corpus: Corpus, features: Features) -> str:

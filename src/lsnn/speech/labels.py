@@ -15,6 +15,8 @@ from lsnn.speech.textgrid import intervals
 
 OVERHANG = 0.1
 """s; labels may go on for so long after the audio, and are cut: a few samples do in many corpora"""
+LABEL_SUFFIXES = (".phn", ".textgrid")
+"""kinds of label files, whatever their case; the first counts where both are there"""
 NO_LABEL = -1
 """class of a frame without a label"""
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from lsnn.losses import masked_cross_entropy, window_mean
 from lsnn.speech import frames
+from lsnn.speech.audio import read_corpus_audio
 from lsnn.speech.features import FRAME_MS, Features
 from lsnn.speech.labels import NO_LABEL
 from lsnn.speech.phones import FOLDING, PHONES
@@ -130,8 +131,10 @@ class Timit:
         return Batch(inputs, nothing, nothing.bool())
 
     def remembered(self) -> dict[str, Tensor]:
-        """Mean and standard deviation of the features in the training set."""
-        return self._spoken().normalisation._asdict()
+        """Mean and standard deviation of the features in the training set; the first test utterance, 16 bit."""
+        spoken = self._spoken()
+        sound = read_corpus_audio(spoken.test.audio[int(spoken.test.count.argsort(stable=True)[0])])
+        return {**spoken.normalisation._asdict(), "sound": (32768 * sound).to(torch.int16)}
 
     def _answers(self, readout: Readout, batch: Batch) -> tuple[Int64[Tensor, " decision"], Int64[Tensor, " decision"]]:
         return self._logits(readout)[batch.mask].argmax(dim=1), batch.target[batch.mask]
