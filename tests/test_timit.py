@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lsnn import cli, runs, training
+from lsnn import cli, pretrained, runs, training
 from lsnn.bidirectional import Bidirectional
 from lsnn.experiments import Experiment, NonSpiking
 from lsnn.figures import style
@@ -18,7 +18,7 @@ from lsnn.report.run import read_run
 from lsnn.results import n_parameters
 from lsnn.tasks import Timit
 from lsnn.trainer import Trainer
-from tests.helpers import TINY, begin, error, timeless_metrics, weights
+from tests.helpers import ROOT, TINY, begin, error, timeless_metrics, weights
 from tests.timit_files import timit_experiment
 
 FLAGS = (
@@ -78,6 +78,28 @@ def test_any_recording_is_labelled(timit: Path, tmp_path: Path, capsys, monkeypa
     assert "mine-phones.png" in out and "frame error" not in out
     assert cli.main(["evaluate", str(run), "--audio", str(tmp_path / "none.wav")]) == 1
     assert "none.wav cannot be read" in capsys.readouterr().err
+
+
+def test_a_shipped_network_needs_no_corpus_to_label_and_names_none(timit: Path, tmp_path: Path, capsys, monkeypatch):
+    run = tmp_path / "run"
+    training.start(run, timit_experiment(timit, epochs=1), preset="timit", threads=1)
+    training.proceed(run)
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "box")
+    monkeypatch.setattr(style, "DPI", 20)
+    import ship
+
+    folder = ship.ship(run, "timit")
+    assert all(str(tmp_path).encode() not in path.read_bytes() for path in folder.iterdir())
+    assert "not on TIMIT" in (folder / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    audio = timit / "TEST/DR1/MDAB0/SX37.WAV"
+    assert cli.main(["evaluate", "timit", "--audio", str(audio), "--out", "out"]) == 0
+    assert cli.main(["evaluate", "timit"]) == 1
+    assert "--data" in capsys.readouterr().err
+    assert cli.main(["evaluate", "timit", "--data", str(timit), "--json"]) == 0
+    scores = runs.read_results(run)["test"]
+    assert json.loads(capsys.readouterr().out)["frame_error"] == scores["frame_error"]
 
 
 def test_a_corpus_is_only_read(timit: Path, tmp_path: Path):

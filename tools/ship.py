@@ -8,12 +8,19 @@ Nothing but the run folder is read; the accuracy on the card is measured again b
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from lsnn import pretrained, runs
 from lsnn.presets import PRESETS
 from lsnn.report.command import reproduce
 from lsnn.report.run import Run, read_run
+from lsnn.trainer import PLACES
 
+LICENCES = {
+    "sequential-mnist": "BSD-3-Clause; trained on MNIST (CC BY-SA 3.0)",
+    "timit": "BSD-3-Clause; trained on speech that espeak-ng synthesised (lsnn data speech), not on TIMIT",
+}
+"""of networks, by the task they were trained on"""
 LINES = 200
 """most records of the learning curves that go with a network"""
 
@@ -27,13 +34,20 @@ def ship(run: Path, name: str) -> Path:
         raise ValueError(f"{run} was trained without a preset, so its card could not say how; train it with lsnn train")
     folder = pretrained.FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (runs.CONFIG, runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
+    for file in (runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
         runs.write_bytes(folder / file, (run / file).read_bytes())
+    runs.write_json(folder / runs.CONFIG, _without_places(runs.read_json(run / runs.CONFIG)))
     runs.write_metrics(
         folder, [record for event in ("train", "validation", "test") for record in _thinned(found, event)]
     )
     runs.write_bytes(folder / "README.md", card(found, name).encode())
     return folder
+
+
+def _without_places(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a run without the names of folders on this machine."""
+    task = {name: None if name in PLACES else value for name, value in config["experiment"]["task"].items()}
+    return {**config, "experiment": {**config["experiment"], "task": task}}
 
 
 def _thinned(run: Run, event: str) -> list[dict]:
@@ -55,7 +69,7 @@ def card(run: Run, name: str) -> str:
         "training": f"{results['iterations']:,} iterations, {results['seconds']:,.0f} s, {machine['threads']} threads",
         "machine": f"{machine['cpu']}, torch {machine['torch']}",
         "test set": "used once, after training; no choice was made on it",
-        "licence": "BSD-3-Clause; trained on MNIST (CC BY-SA 3.0)",
+        "licence": LICENCES.get(run.experiment.task.name, "BSD-3-Clause"),
     }
     paper = [f"- {100 * row.value:.1f} %, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
     parts = [

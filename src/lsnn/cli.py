@@ -87,6 +87,8 @@ class EvaluateOptions:
     """run folder, or the name of a trained network in the box"""
     split: Literal["test", "validation"] = "test"
     """which examples"""
+    data: Path | None = None
+    """score on this data instead of what the network was trained on; as --task.data of lsnn train"""
     audio: Path | None = None
     """instead of a split, with a network trained on timit: a recording to label every 10 ms of, and to draw"""
     out: Path = Path("report")
@@ -341,6 +343,11 @@ def _evaluate(arguments: list[str]) -> int:
     if options.audio is not None:
         return _label(_run_folder(options.run), options.audio, options.out, options.json)
     experiment, network, iteration = training.restore_network(_run_folder(options.run))
+    if options.data is not None:
+        if not hasattr(experiment.task, "data"):
+            raise UsageError(f"the task {experiment.task.name} makes its data up; leave --data out")
+        task: Any = dataclasses.replace(experiment.task, data=options.data)  # type: ignore[call-arg]
+        experiment = dataclasses.replace(experiment, task=task)
     scores = results.score(network, experiment, options.split)
     if options.json:
         print(json.dumps({"run": str(options.run), "iteration": iteration, "split": options.split, **scores}))

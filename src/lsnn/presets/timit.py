@@ -20,8 +20,8 @@ def _error(value: float, label: str = "frame error", source: str = _RECALLED) ->
 
 _cells = Cells(n_regular=300, n_adaptive=100, tau_a=200.0, n_ref=2)
 _timit = Experiment(
-    task=Timit(logit_scale=20.0),  # the readout of the later code has no factor 1 - kappa, which is 1/20 here
-    network=Spiking(_cells, connectivity=0.2),
+    task=Timit(logit_scale=10.0),  # the readout of the later code has no factor 1 - kappa, which is 1/5 here
+    network=Spiking(_cells, connectivity=0.2, tau_out=5.0),  # later code: 3 ms
     epochs=80,
     batch_size=32,
     schedule="plateau",

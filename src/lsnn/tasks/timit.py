@@ -144,7 +144,10 @@ class Timit:
 
     def _spoken(self) -> frames.Spoken:
         if self.data is None:
-            raise ValueError("name a corpus with --task.data: a copy of TIMIT, or one that lsnn data speech DIR makes")
+            raise ValueError(
+                "no corpus is named; name one with --task.data (lsnn evaluate: --data): a copy of TIMIT, or one that "
+                "lsnn data speech DIR makes"
+            )
         return frames.load(self.data, self.features, self.cache)
 
     def _frames(self, split: Split) -> frames.Frames:
