@@ -43,6 +43,9 @@ BLOCK = 0.002
 """s; stretches that are judged silent or not"""
 SHORTEST = 0.02
 """s; silence that is no closure is a phone of its own from here on"""
+VOICED = ("b", "d", "g", "jh")
+LONGEST_CLOSURE = 0.06
+"""s, of a stop after a pause"""
 
 Phones = list[tuple[float, float, str]]
 """start and stop, s, and name"""
@@ -146,7 +149,8 @@ def noise(n: int, generator: torch.Generator) -> Float[Tensor, " sample"]:
 def phones_in(said: Said, rhotic: bool) -> Phones:
     """TIMIT's phones of a sentence, without the silence before and after.
 
-    A stop is marked where its burst begins: silence before it is its closure, and so is the murmur at its own start.
+    A stop is marked where its burst begins, or its murmur if it is voiced: silence before it is its closure, and so is
+    the murmur.
     """
     quiet = _quiet(said)
     ends = [sample / said.rate for sample, _ in said.phonemes[1:]] + [len(said.wave) / said.rate]
@@ -161,19 +165,24 @@ def phones_in(said: Said, rhotic: bool) -> Phones:
         closure = CLOSURES.get(names[0])
         if rows and names[0] != "pau":
             begins = max(_silent_from(quiet, start), rows[-1][0] + BLOCK)
+            if rows[-1][2] == "pau":  # a pause keeps its silence, but for a closure's share
+                begins = max(begins, start - LONGEST_CLOSURE) if closure else start
             silence = closure or (None if names[0] == "q" else "epi")
             if begins < start and (silence != "epi" or start - begins >= SHORTEST):
                 rows[-1] = (rows[-1][0], begins, rows[-1][2])
                 rows += [(begins, start, silence)] if silence else []
                 start = start if silence else begins
-        if closure:
+        if names[0] in VOICED:
             burst = _burst(said, start, stop)
             if burst > start:
                 if rows and rows[-1][2] == closure:
-                    rows[-1] = (rows[-1][0], burst, closure)
+                    rows[-1] = (rows[-1][0], burst, rows[-1][2])
                 else:
-                    rows.append((start, burst, closure))
+                    rows.append((start, burst, CLOSURES[names[0]]))
                 start = burst
+        if rows and rows[-1][2] == names[0] == "pau":
+            rows[-1] = (rows[-1][0], stop, "pau")
+            continue
         middle = start + SPLIT * (stop - start) if len(names) == 2 else stop
         rows.append((start, middle, names[0]))
         if len(names) == 2:
@@ -204,14 +213,16 @@ def _silent_from(quiet: np.ndarray, moment: float) -> float:
 
 
 def _burst(said: Said, start: float, stop: float) -> float:
-    """Where a stop's murmur ends and its burst begins: high frequencies reach a quarter of their peak, s."""
+    """Where a stop's murmur ends and its burst begins: high frequencies rise to their peak from below a quarter, s."""
     size = round(BLOCK * said.rate)
     part = said.wave[int(start * said.rate) : int(stop * said.rate)]
     if len(part) < 4 * size:
         return start
     sharp = part.diff(n=2)
     blocks = sharp[: len(sharp) // size * size].reshape(-1, size).square().mean(dim=1)
-    first = int((blocks >= 0.25 * blocks.max()).nonzero()[0, 0])
+    first = int(blocks.argmax())
+    while first > 0 and blocks[first - 1] >= 0.25 * blocks.max():
+        first -= 1
     return start + first * BLOCK if first >= 4 else start
 
 
