@@ -8,13 +8,18 @@ Nothing but the run folder is read; the accuracy on the card is measured again b
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from lsnn import pretrained, runs
 from lsnn.presets import PRESETS
 from lsnn.report.command import reproduce
 from lsnn.report.run import Run, read_run
+from lsnn.trainer import PLACES
 
-LICENCES = {"sequential-mnist": "; trained on MNIST (CC BY-SA 3.0)"}
+LICENCES = {
+    "sequential-mnist": "; trained on MNIST (CC BY-SA 3.0)",
+    "timit": "; trained on speech that espeak-ng synthesised (lsnn data speech), not on TIMIT",
+}
 """of the data that a network was trained on, by task"""
 LINES = 200
 """most records of the learning curves that go with a network"""
@@ -29,10 +34,7 @@ def ship(run: Path, name: str) -> Path:
         raise ValueError(f"{run} was trained without a preset, so its card could not say how; train it with lsnn train")
     folder = pretrained.FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
-    config = runs.read_json(run / runs.CONFIG)
-    if "data" in config["experiment"]["task"]:
-        config["experiment"]["task"]["data"] = None  # a folder of this machine
-    runs.write_json(folder / runs.CONFIG, config)
+    runs.write_json(folder / runs.CONFIG, _without_places(runs.read_json(run / runs.CONFIG)))
     for file in (runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
         runs.write_bytes(folder / file, (run / file).read_bytes())
     if (run / runs.ANALYSIS).exists():
@@ -42,6 +44,12 @@ def ship(run: Path, name: str) -> Path:
     )
     runs.write_bytes(folder / "README.md", card(found, name).encode())
     return folder
+
+
+def _without_places(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a run without the names of folders on this machine."""
+    task = {name: None if name in PLACES else value for name, value in config["experiment"]["task"].items()}
+    return {**config, "experiment": {**config["experiment"], "task": task}}
 
 
 def _thinned(run: Run, event: str) -> list[dict]:

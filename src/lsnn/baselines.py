@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn.ops import Activity
@@ -74,19 +74,40 @@ class Recurrent(nn.Module):
         bias[:n_hidden], bias[n_hidden : 2 * n_hidden] = -forget, forget
 
     def forward(
-        self, inputs: Shaped[Tensor, "time batch n_in"], state: RecurrentState | None = None
+        self,
+        inputs: Shaped[Tensor, "time batch n_in"],
+        state: RecurrentState | None = None,
+        *,
+        lengths: Int64[Tensor, " batch"] | None = None,
     ) -> tuple[Activity, RecurrentState]:
-        """Run over ``inputs`` from zero or from ``state``; returns the activity (readout only) and the state."""
+        """Run over ``inputs`` from zero or from ``state``; returns the activity (readout only) and the state.
+
+        lengths: steps of each sequence, where shorter ones begin later; what is before has no effect.  The state
+            returned is of no use then.
+        """
         if inputs.ndim != 3 or inputs.shape[2] != self.n_in:
             raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
+        if lengths is not None:
+            inputs = rolled(inputs, lengths)  # all begin together: what comes after the end of one is not looked at
         hidden, end = self.layer(inputs.to(self.readout.weight.dtype), state)
+        if lengths is not None:
+            hidden = rolled(hidden, len(hidden) - lengths)
         return Activity(self.readout(hidden), rate=None), end
 
     def operations(
-        self, inputs: Shaped[Tensor, "time batch n_in"], activity: Activity
+        self,
+        inputs: Shaped[Tensor, "time batch n_in"],
+        activity: Activity,
+        lengths: Int64[Tensor, " batch"] | None = None,
     ) -> dict[str, Float[Tensor, " batch"]]:
         """What a run costs, per example: multiply-accumulates of the layer at every step, of the readout at the end."""
         w_in, w_hidden, *_ = self.layer.parameters()
+        steps = torch.full(inputs.shape[1:2], len(inputs)) if lengths is None else lengths
         layer = w_in.numel() + w_hidden.numel()
-        count = float(len(inputs) * layer + self.readout.weight.numel())
-        return {"multiply_accumulates": torch.full((inputs.shape[1],), count, dtype=torch.float64)}
+        return {"multiply_accumulates": (steps * layer + self.readout.weight.numel()).double()}
+
+
+def rolled(values: Shaped[Tensor, "time batch n"], steps: Int64[Tensor, " batch"]) -> Shaped[Tensor, "time batch n"]:
+    """Each sequence turned around the clock, by so many steps towards later."""
+    time = (torch.arange(len(values))[:, None] - steps) % len(values)
+    return values.gather(0, time[:, :, None].expand(values.shape))

@@ -1,4 +1,4 @@
-"""The command line: list, train, resume, sweep, evaluate, report, memory, bench."""
+"""The command line: list, train, resume, sweep, evaluate, report, memory, bench, data."""
 
 import contextlib
 import dataclasses
@@ -30,6 +30,7 @@ Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
   lsnn report DIR ...              figures and a results page for one run, or a comparison of several
   lsnn memory DIR|NAME             what a trained network remembers, and in which of its variables
   lsnn bench [WORK ...]            what training costs on this machine, in seconds and megabytes
+  lsnn data timit|speech PATH      check a copy of TIMIT, or make a free corpus like it
 
 lsnn COMMAND --help explains a command, lsnn train PRESET --help every setting with unit and default.
 """
@@ -91,6 +92,10 @@ class EvaluateOptions:
     """for tasks with a table: other networks to put into it; not given: those from the box by the same preset"""
     data: Path | None = None
     """folder of the task's data, if it is not the one that the run was trained with"""
+    audio: Path | None = None
+    """instead of a split, with a network trained on timit: a recording to label every 10 ms of, and to draw"""
+    out: Path = Path("report")
+    """folder for the figure of --audio"""
     json: bool = False
     """print JSON"""
 
@@ -194,7 +199,7 @@ def _reason(error: OSError) -> str:
 def _dispatch(arguments: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "list": _list, "train": _train, "resume": _resume, "sweep": _sweep,
-        "evaluate": _evaluate, "report": _report, "memory": _memory, "bench": _bench,
+        "evaluate": _evaluate, "report": _report, "memory": _memory, "bench": _bench, "data": _data,
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -359,9 +364,11 @@ def _headline(run: Path) -> str:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from lsnn import evaluation
+    from lsnn import evaluation, pretrained
 
     options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
+    if options.audio is not None:
+        return _label(pretrained.locate(options.run), options.audio, options.out, options.json)
     found = evaluation.evaluate(options.run, options.split, options.beside, options.data)
     if options.json:
         where = {"run": str(options.run), "iteration": found.iteration, "split": options.split}
@@ -369,6 +376,27 @@ def _evaluate(arguments: list[str]) -> int:
     else:
         evaluation.show(found, options.split)
     return 0
+
+
+def _label(run: Path, audio: Path, out: Path, as_json: bool) -> int:
+    from lsnn.report.speech import label_recording
+
+    labelled = label_recording(run, audio, out)
+    if as_json:
+        print(json.dumps({**labelled._asdict(), "files": [str(path) for path in labelled.files]}))
+        return 0
+    for start, stop, phone, sure in labelled.phones:
+        print(f"{start:8.3f} {stop:8.3f} s  {phone:5} {100 * sure:3.0f} %")
+    if labelled.frame_error is not None:
+        print(f"frame error against the labels beside it: {labelled.frame_error:.4f}")
+    print(*labelled.files, sep="\n")
+    return 0
+
+
+def _data(arguments: list[str]) -> int:
+    from lsnn import data_command
+
+    return data_command.main(arguments, _parse, UsageError)
 
 
 def _report(arguments: list[str]) -> int:

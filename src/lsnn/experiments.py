@@ -1,7 +1,7 @@
 """An experiment: what to train on what, and how.  The same dataclass is the command line's flags and a run's config."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -9,20 +9,24 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lsnn.baselines import Recurrent, RecurrentKind
+from lsnn.bidirectional import Bidirectional, spiking_parts
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.network import LSNN
 from lsnn.neuron import Cells
 from lsnn.ops import Backend, Memory
+from lsnn.seeding import generator_for
 from lsnn.tasks.few_shot import FewShotOmniglot
 from lsnn.tasks.sequential_mnist import SequentialMnist
 from lsnn.tasks.sines import Sines
 from lsnn.tasks.store_recall import StoreRecall
 from lsnn.tasks.target_networks import TargetNetworks
+from lsnn.tasks.task import InEpochs
+from lsnn.tasks.timit import Timit
 
 LARGEST = 1e6
 """of any rate or factor: beyond it float32 overflows before a network could learn"""
 
-AnyTask = StoreRecall | SequentialMnist | TargetNetworks | Sines | FewShotOmniglot
+AnyTask = StoreRecall | SequentialMnist | Timit | TargetNetworks | Sines | FewShotOmniglot
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,25 @@ class Spiking:
     """which kernel runs the network"""
     memory: Memory = "fast"
     """low computes parts of the forward pass again for the backward pass, for long runs and large batches"""
+    bidirectional: bool = False
+    """two such networks, one of which hears every sequence backwards, with their readouts added"""
 
-    def build(self, n_in: int, n_out: int, *, seed: int, all_slots: bool = False) -> LSNN:
+    @property
+    def n_regular(self) -> int:
+        """Regular neurons, of both directions."""
+        return self.cells.n_regular * (1 + self.bidirectional)
+
+    @property
+    def n_adaptive(self) -> int:
+        """Adaptive neurons, of both directions."""
+        return self.cells.n_adaptive * (1 + self.bidirectional)
+
+    def build(self, n_in: int, n_out: int, *, seed: int, all_slots: bool = False) -> LSNN | Bidirectional:
         """The network at its start.  all_slots: keep a slot for every position, as soft-DEEP R needs."""
+        ahead = self._build(n_in, n_out, seed, all_slots)
+        return Bidirectional(ahead, self._build(n_in, n_out, _behind(seed), all_slots)) if self.bidirectional else ahead
+
+    def _build(self, n_in: int, n_out: int, seed: int, all_slots: bool) -> LSNN:
         return LSNN(
             n_in,
             self.cells,
@@ -74,10 +94,21 @@ class NonSpiking:
     """standard deviation of the initial readout weights and biases"""
     longest_memory: float | None = None
     """steps: an LSTM's gates start with forgetting times up to this one; None starts them all at the paper's"""
+    bidirectional: bool = False
+    """two such networks, one of which hears every sequence backwards, with their readouts added"""
 
-    def build(self, n_in: int, n_out: int, *, seed: int, all_slots: bool = False) -> Recurrent:
+    def build(self, n_in: int, n_out: int, *, seed: int, all_slots: bool = False) -> Recurrent | Bidirectional:
+        ahead = self._build(n_in, n_out, seed)
+        return Bidirectional(ahead, self._build(n_in, n_out, _behind(seed))) if self.bidirectional else ahead
+
+    def _build(self, n_in: int, n_out: int, seed: int) -> Recurrent:
         start = {"readout_std": self.readout_std, "longest_memory": self.longest_memory}
         return Recurrent(self.cell, n_in, self.n_hidden, n_out, **start, seed=seed)
+
+
+def _behind(seed: int) -> int:
+    """Seed of the direction that hears sequences backwards."""
+    return generator_for(seed, "behind").initial_seed()
 
 
 NETWORKS: dict[str, type[Spiking] | type[NonSpiking]] = {"lsnn": Spiking, "recurrent": NonSpiking}
@@ -93,20 +124,25 @@ class Experiment:
     """everything random derives from it"""
     iterations: int = 36_000
     """training steps"""
+    epochs: int | None = None
+    """instead of iterations, for tasks with a training set: times it is gone through, with a validation after each"""
     batch_size: int = 256
     """examples per training step"""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """torch's, with its defaults; sgd with momentum 0.9"""
     lr: float = 0.01
     """learning rate"""
-    schedule: Literal["step", "cosine"] = "step"
-    """how the learning rate falls: by lr_decay now and then, or along half a cosine to zero at the last iteration"""
+    schedule: Literal["step", "cosine", "plateau"] = "step"
+    """how the learning rate falls: by lr_decay now and then, or along half a cosine to zero at the last iteration, or
+    by lr_decay whenever lr_patience validations in a row bring no better headline metric"""
     warmup: int = 0
     """iterations over which the learning rate first rises, linearly"""
     lr_decay: float = 0.8
     """factor on the learning rate every lr_decay_every iterations"""
     lr_decay_every: int = 2500
     """iterations between two decays of the learning rate"""
+    lr_patience: int = 3
+    """validations without a better one before the learning rate falls, where the schedule is plateau"""
     clip_norm: float | None = None
     """largest norm of the gradient; None leaves it as it is"""
     rewiring: Literal["deep-r", "soft-deep-r", "off"] = "deep-r"
@@ -131,10 +167,14 @@ class Experiment:
     """iterations between two checkpoints"""
     stop_at: float | None = None
     """stop when the headline metric, averaged over the last 20 training steps, is at least as good"""
+    patience: int | None = None
+    """stop after so many validations in a row without a better headline metric, and test the network that was best;
+    None: train to the end and test what there is then"""
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch_size", "lr_decay_every", "validate_every", "log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
+        counts = ("iterations", "batch_size", "lr_decay_every", "validate_every", "log_every", "checkpoint_every")
+        for name in (*counts, "lr_patience", "epochs", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("lr", "lr_decay"):
             if not 0 < getattr(self, name) <= LARGEST:
@@ -149,11 +189,28 @@ class Experiment:
                 f"clip_norm must be positive, got {self.clip_norm}; leave it out to keep gradients as they are"
             )
 
-    def lr_factor(self, iteration: int) -> float:
-        """Share of the learning rate that the step after `iteration` steps is taken with."""
+        if self.carry_state and self.network.bidirectional:
+            raise ValueError("a bidirectional network has no state to carry on; leave --carry-state out")
+
+    def resolved(self) -> "Experiment":
+        """The same with iterations for epochs, and validations at their ends; reads the training set for it."""
+        if self.epochs is None:
+            return self
+        if not isinstance(self.task, InEpochs):
+            raise ValueError(f"{self.task.name} has no epochs, its batches are drawn afresh; give --iterations")
+        n = self.task.n_batches(self.batch_size)
+        return replace(self, iterations=self.epochs * n, validate_every=n)
+
+    def lr_factor(self, iteration: int, decays: int = 0) -> float:
+        """Share of the learning rate that the step after `iteration` steps is taken with.
+
+        decays: how often the schedule plateau has lowered it.
+        """
         rise = min(1.0, (iteration + 1) / (self.warmup + 1))
         if self.schedule == "step":
             return rise * self.lr_decay ** (iteration // self.lr_decay_every)
+        if self.schedule == "plateau":
+            return rise * self.lr_decay**decays
         return rise * (1 + math.cos(math.pi * min(iteration / self.iterations, 1))) / 2
 
     @property
@@ -175,10 +232,15 @@ class Experiment:
             base = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optimizer](parameters, lr=self.lr)
         if not self.rewires:
             return base
-        assert isinstance(self.network, Spiking) and isinstance(network, LSNN)
+        assert isinstance(self.network, Spiking)
         if self.network.excitatory is None:
             raise ValueError("rewiring needs signed synapses: set --network.excitatory 0.75, or --rewiring off")
-        options: dict[str, Any] = {"l1": self.l1, "temperature": self.temperature, "seed": self.seed}
-        if self.rewiring == "deep-r":
-            return DeepR(base, network.synapses, **options)
-        return SoftDeepR(base, network.synapses, connectivity=self.network.connectivity, **options)
+        optimizer = base
+        for part, seed in zip(spiking_parts(network), (self.seed, _behind(self.seed)), strict=False):
+            options: dict[str, Any] = {"l1": self.l1, "temperature": self.temperature, "seed": seed}
+            if self.rewiring == "deep-r":
+                optimizer = DeepR(optimizer, part.synapses, **options)
+            else:
+                connectivity = self.network.connectivity
+                optimizer = SoftDeepR(optimizer, part.synapses, connectivity=connectivity, **options)
+        return optimizer

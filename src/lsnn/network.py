@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn import ops
@@ -177,12 +177,15 @@ class LSNN(nn.Module):
         *,
         record: Sequence[Record] = (),
         generator: torch.Generator | None = None,
+        lengths: Int64[Tensor, " batch"] | None = None,
     ) -> tuple[Activity, State]:
         """Run over ``inputs``, from rest or from ``state``.
 
         inputs: spikes (integer or boolean) or currents (floating point).
         record: any of "spikes", "voltages", "thresholds".
         generator: source of the current noise; needed where noise_std is not zero.
+        lengths: steps of each sequence, where shorter ones begin later, after inputs of zero.  A network at rest stays
+            there (unless there is noise), so that nothing else changes: firing rates are per these steps.
 
         Returns the activity, whose readout includes the bias, and the state after the last step: running T steps
         equals running them in two calls with the state handed over, bit for bit.
@@ -192,6 +195,8 @@ class LSNN(nn.Module):
             raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
         if state is None:
             state = ops.initial_state(wiring, inputs.shape[1])
+        elif lengths is not None:
+            raise ValueError("sequences with lengths begin at rest; give a state, or lengths")
         noise = None
         if bool((constants.noise_std > 0).any()):
             if generator is None:
@@ -202,11 +207,16 @@ class LSNN(nn.Module):
         activity, state = ops.run(
             inputs, wiring, constants, state, noise=noise, record=record, backend=self.backend, memory=self.memory
         )
+        if lengths is not None and activity.rate is not None:
+            activity = activity._replace(rate=activity.rate * (len(inputs) / lengths.to(activity.rate))[:, None])
         return activity._replace(readout=activity.readout.add_(self.bias)), state
 
     @torch.no_grad()
     def operations(
-        self, inputs: Shaped[Tensor, "time batch n_in"], activity: Activity
+        self,
+        inputs: Shaped[Tensor, "time batch n_in"],
+        activity: Activity,
+        lengths: Int64[Tensor, " batch"] | None = None,
     ) -> dict[str, Float[Tensor, " batch"]]:
         """What the run cost, per example: spikes that neurons emitted, and synaptic operations.
 
@@ -214,7 +224,8 @@ class LSNN(nn.Module):
         that is not zero; real-valued inputs are events at every step.
         """
         assert activity.rate is not None
-        spikes = activity.rate.double() * (len(inputs) * self.cells.dt / 1000)
+        steps = torch.full(inputs.shape[1:2], len(inputs)) if lengths is None else lengths
+        spikes = activity.rate.double() * (steps[:, None] * self.cells.dt / 1000)
         events = torch.cat([(inputs != 0).sum(0), spikes], dim=1)
         fan_out = torch.bincount(self.synapses.pre[self.synapses.active()], minlength=events.shape[1])
         return {"spikes": spikes.sum(1), "synaptic_operations": events @ fan_out.double()}

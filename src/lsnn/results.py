@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lsnn.bidirectional import spiking_parts
 from lsnn.experiments import Experiment
-from lsnn.network import LSNN
-from lsnn.supervised import evaluate, noise_source
-from lsnn.tasks import Analysed, Split
+from lsnn.supervised import evaluate, noise_source, respond
+from lsnn.tasks import Analysed, Batch, Classifies, Remembers, Split
 
 
 def score(network: nn.Module, experiment: Experiment, split: Split) -> dict[str, float]:
@@ -40,28 +40,60 @@ def example(network: nn.Module, experiment: Experiment) -> dict[str, Tensor]:
 
     Of a long example the beginning is kept, as many windows as a task with `windows_shown` says.
     """
-    batch = next(iter(experiment.task.evaluation("test", experiment.batch_size)))
-    shown = min(getattr(experiment.task, "windows_shown", len(batch.mask)), len(batch.mask))
-    one = batch.inputs[: len(batch.inputs) // len(batch.mask) * shown, :1]
-    kept = {"inputs": one[:, 0], "target": batch.target[:shown, 0], "mask": batch.mask[:shown, 0]}
-    if not isinstance(network, LSNN):
-        return {**kept, "readout": network(one)[0].readout[:, 0]}
-    noise = noise_source(network, experiment.seed, 0, "example")
-    activity, _ = network(one, record=("spikes", "thresholds"), **noise)
-    rates = network(batch.inputs, **noise_source(network, experiment.seed, 0, "evaluation"))[0].rate
+    task = experiment.task
+    batch = next(iter(task.evaluation("test", experiment.batch_size)))
+    one = _beginning(batch.first(), getattr(task, "windows_shown", len(batch.mask)))
+    kept = {"inputs": one.inputs[:, 0], "target": one.target[:, 0], "mask": one.mask[:, 0]}
+    if isinstance(task, Remembers):
+        kept |= task.remembered()
+    if isinstance(task, Classifies):
+        kept["confusion"] = confusion(network, experiment, task)
+    kept |= response(network, one, noise_source(network, experiment.seed, 0, "example"))
+    if spiking_parts(network):
+        activity, _ = respond(network, batch, **noise_source(network, experiment.seed, 0, "evaluation"))
+        assert activity.rate is not None
+        kept["rates"] = activity.rate.mean(0)
+    return kept
+
+
+def _beginning(batch: Batch, windows: int) -> Batch:
+    """Of sequences that are as long as they have windows, the first so many windows."""
+    if windows >= len(batch.mask):
+        return batch
+    steps = len(batch.inputs) // len(batch.mask) * windows
+    return Batch(batch.inputs[:steps], batch.target[:windows], batch.mask[:windows])
+
+
+@torch.no_grad()
+def response(network: nn.Module, one: Batch, noise: dict[str, torch.Generator]) -> dict[str, Tensor]:
+    """Readout, and where the network spikes, spikes and thresholds, over a batch of one."""
+    if not spiking_parts(network):
+        return {"readout": respond(network, one)[0].readout[:, 0]}
+    activity, _ = respond(network, one, record=("spikes", "thresholds"), **noise)
+    assert activity.spikes is not None and activity.thresholds is not None
     return {
-        **kept,
         "readout": activity.readout[:, 0],
         "spikes": activity.spikes[:, 0].to(torch.uint8),
         "thresholds": activity.thresholds[:, 0],
-        "rates": rates.mean(0),
     }
+
+
+@torch.no_grad()
+def confusion(network: nn.Module, experiment: Experiment, task: Classifies) -> Tensor:
+    """How often each class (row) of the test set was named what (column)."""
+    network.eval()
+    noise = noise_source(network, experiment.seed, 0, "evaluation")
+    counts = [
+        task.confusion(respond(network, batch, **noise)[0].readout, batch)
+        for batch in experiment.task.evaluation("test", experiment.batch_size)
+    ]
+    return torch.stack(counts).sum(0)
 
 
 def n_parameters(network: nn.Module) -> int:
     """Numbers that training may change, dormant synapses left out."""
     n = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return n - int((~network.synapses.active()).sum()) if isinstance(network, LSNN) else n
+    return n - sum(int((~part.synapses.active()).sum()) for part in spiking_parts(network))
 
 
 def machine() -> dict[str, Any]:

@@ -5,8 +5,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lsnn.bidirectional import spiking_parts
 from lsnn.losses import rate_regulariser
-from lsnn.network import LSNN
 from lsnn.ops import Activity
 from lsnn.seeding import generator_for
 from lsnn.tasks import Batch, Split, Task
@@ -31,9 +31,16 @@ def training_loss(task: Task, activity: Activity, batch: Batch, cost: RateCost) 
 
 def noise_source(network: nn.Module, seed: int, iteration: int, stream: str = "noise") -> dict[str, torch.Generator]:
     """The generator of a spiking network's current noise, as the argument it takes; nothing for other networks."""
-    if not isinstance(network, LSNN):
+    if not spiking_parts(network):
         return {}
     return {"generator": generator_for(seed, stream, iteration)}
+
+
+def respond(network: nn.Module, batch: Batch, state: Any = None, **run: Any) -> tuple[Activity, Any]:
+    """What a network does with a batch.  ``run`` goes to the network."""
+    if batch.lengths is not None:
+        run["lengths"] = batch.lengths
+    return network(batch.inputs, state, **run)
 
 
 @torch.no_grad()
@@ -45,11 +52,11 @@ def evaluate(network: nn.Module, task: Task, split: Split, batch_size: int, **ru
     gathered: dict[str, list[Tensor]] = {}
     rates = []
     for batch in task.evaluation(split, batch_size):
-        activity, _ = network(batch.inputs, **run)
+        activity, _ = respond(network, batch, **run)
         for name, values in {
             "loss": task.loss(activity.readout, batch),
             **task.metrics(activity.readout, batch),
-            **network.operations(batch.inputs, activity),  # pyright: ignore[reportCallIssue]  # nn.Module cannot say so
+            **network.operations(batch.inputs, activity, batch.lengths),  # pyright: ignore[reportCallIssue]  # nn.Module cannot say so
         }.items():
             gathered.setdefault(name, []).append(values.double())
         if activity.rate is not None:

@@ -96,7 +96,7 @@ def start(cells: Sequence[Cell], threads: int) -> None:
     """Make the run folders that do not exist.  Raises ValueError where one holds another experiment."""
     for cell in cells:
         if (cell.run / runs.CONFIG).exists():
-            if training.load(cell.run) != cell.experiment:
+            if training.load(cell.run) != cell.experiment.resolved():
                 raise ValueError(f"{cell.run} was made with other settings; choose another folder with --out")
         else:
             training.start(cell.run, cell.experiment, preset=cell.preset, threads=threads)

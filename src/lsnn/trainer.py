@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,17 +12,22 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from lsnn import config
+from lsnn.bidirectional import spiking_parts
 from lsnn.experiments import Experiment
 from lsnn.network import LSNN
 from lsnn.neuron import State
 from lsnn.seeding import generator_for
-from lsnn.supervised import RateCost, noise_source, training_loss
+from lsnn.supervised import RateCost, noise_source, respond, training_loss
+from lsnn.synapses import Synapses
+from lsnn.tasks import Batch, InEpochs
 
 STOP_WINDOW = 20
 """training steps over which the stopping criterion averages (authors' store-recall tutorial)"""
 
-UNDECISIVE = ("iterations", "stop_at", "validate_every", "log_every", "checkpoint_every")
-"""settings that no training step depends on; iterations do where the learning rate falls to zero by the last one"""
+UNDECISIVE = ("iterations", "epochs", "stop_at", "patience", "validate_every", "log_every", "checkpoint_every")
+"""settings that no training step depends on; exceptions are in `_decisive`"""
+PLACES = ("data", "cache")
+"""settings of a task that say where files are"""
 
 
 @dataclass
@@ -40,6 +45,8 @@ class Trainer:
     """network state handed from batch to batch, where the experiment asks for it"""
     recent: deque[float] = None  # type: ignore[assignment]
     """headline metric of the last steps"""
+    watch: "Watch" = field(default_factory=lambda: Watch())
+    """what validations have told so far"""
 
     def __post_init__(self) -> None:
         self.recent = deque(self.recent or (), maxlen=STOP_WINDOW)
@@ -49,17 +56,27 @@ class Trainer:
         """At iteration 0."""
         network = experiment.build()
         optimizer = experiment.build_optimizer(network)
-        return cls(experiment, network, optimizer, LambdaLR(optimizer, experiment.lr_factor))
+        watch = Watch()
+        scheduler = LambdaLR(optimizer, lambda iteration: experiment.lr_factor(iteration, watch.decays))
+        return cls(experiment, network, optimizer, scheduler, watch=watch)
+
+    def batch(self) -> Batch:
+        """The next training batch."""
+        experiment, task = self.experiment, self.experiment.task
+        n, seed = experiment.batch_size, experiment.seed
+        if isinstance(task, InEpochs):
+            epoch, place = divmod(self.iteration, task.n_batches(n))
+            return task.batch_of_epoch(place, n, generator_for(seed, "epoch", epoch))
+        return task.batch("train", n, generator_for(seed, "batch", self.iteration))
 
     def step(self) -> dict[str, float]:
         """One training step.  Raises FloatingPointError, before anything has changed, where numbers blow up."""
         experiment, task = self.experiment, self.experiment.task
         self.network.train()
-        batch = task.batch("train", experiment.batch_size, generator_for(experiment.seed, "batch", self.iteration))
+        batch = self.batch()
         started = time.perf_counter()
-        activity, state = self.network(
-            batch.inputs, self.carried, **noise_source(self.network, experiment.seed, self.iteration)
-        )
+        noise = noise_source(self.network, experiment.seed, self.iteration)
+        activity, state = respond(self.network, batch, self.carried, **noise)
         cost = RateCost(experiment.rate_cost, experiment.rate_target, experiment.rate_reduction)
         loss, data_loss = training_loss(task, activity, batch, cost)
         if not math.isfinite(loss.item()):
@@ -91,6 +108,28 @@ class Trainer:
         if self.experiment.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self.network.parameters(), self.experiment.clip_norm, norm)
 
+    def validated(self, value: float) -> None:
+        """Take a validation's headline metric into account: keep the best network, lower the learning rate."""
+        experiment, watch = self.experiment, self.watch
+        better = watch.best is None or (value > watch.best) == experiment.task.headline.higher_is_better
+        if better and value != watch.best:
+            watch.best, watch.since_best, watch.since_decay = value, 0, 0
+            if experiment.patience is not None:
+                watch.best_iteration = self.iteration
+                watch.best_network = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+            return
+        watch.since_best += 1
+        watch.since_decay += 1
+        if experiment.schedule == "plateau" and watch.since_decay >= experiment.lr_patience:
+            watch.decays, watch.since_decay = watch.decays + 1, 0
+            for group, base in zip(self.optimizer.param_groups, self.scheduler.base_lrs, strict=True):
+                group["lr"] = base * experiment.lr_factor(self.iteration, watch.decays)
+
+    def take_best(self) -> None:
+        """Go back to the network that validated best, where the experiment asks for it."""
+        if self.watch.best_network is not None:
+            load_network(self.network, self.watch.best_network)
+
     def good_enough(self) -> bool:
         """Whether the stopping criterion holds."""
         stop_at = self.experiment.stop_at
@@ -99,8 +138,12 @@ class Trainer:
         mean = sum(self.recent) / len(self.recent)
         return mean >= stop_at if self.experiment.task.headline.higher_is_better else mean <= stop_at
 
+    def stuck(self) -> bool:
+        """Whether validations have not become better for too long."""
+        return self.experiment.patience is not None and self.watch.since_best >= self.experiment.patience
+
     def finished(self) -> bool:
-        return self.iteration >= self.experiment.iterations or self.good_enough()
+        return self.iteration >= self.experiment.iterations or self.good_enough() or self.stuck()
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -112,6 +155,7 @@ class Trainer:
             "scheduler": self.scheduler.state_dict(),
             "carried": tuple(self.carried) if isinstance(self.carried, State) else self.carried,
             "recent": list(self.recent),
+            "watch": {**asdict(replace(self.watch, best_network=None)), "best_network": self.watch.best_network},
         }
 
     def load_state_dict(self, checkpoint: dict[str, Any]) -> None:
@@ -126,22 +170,27 @@ class Trainer:
         self.carried = State(*carried) if carried is not None and isinstance(self.network, LSNN) else carried
         self.iteration, self.seconds = checkpoint["iteration"], checkpoint["seconds"]
         self.recent.extend(checkpoint["recent"])
+        for name, value in checkpoint["watch"].items():
+            setattr(self.watch, name, value)
 
 
 def _decisive(experiment: Experiment) -> dict[str, Any]:
     """The settings that training steps follow from; the others may be edited in the config of an unfinished run."""
     settings = config.encode(experiment)
-    task = {**settings["task"], "data": None}
-    undecisive = set(UNDECISIVE) - ({"iterations"} if experiment.schedule == "cosine" else set())
+    task = {name: value for name, value in settings["task"].items() if name not in PLACES}
+    by_schedule = {"cosine": {"iterations"}, "plateau": {"validate_every"}}
+    undecisive = set(UNDECISIVE) - by_schedule.get(experiment.schedule, set())
     return {name: value for name, value in settings.items() if name not in undecisive} | {"task": task}
 
 
 def load_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Load a network's state.  Kernels trust their indices, so synapses that lead out of the network are refused."""
     network.load_state_dict(tensors)
-    if not isinstance(network, LSNN):
-        return
-    synapses = network.synapses
+    for part in spiking_parts(network):
+        _check_synapses(part.synapses)
+
+
+def _check_synapses(synapses: Synapses) -> None:
     pre, post, delay = synapses.pre, synapses.post, synapses.delay
     inner, first = post < synapses.n, (pre >= synapses.n_in).long()
     shortest = torch.where(inner, first, 0)
@@ -152,6 +201,23 @@ def load_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
         raise ValueError(f"{int((~sound).sum())} synapses lead out of the network")
 
 
+@dataclass
+class Watch:
+    """What validations have told so far."""
+
+    best: float | None = None
+    """headline metric"""
+    best_iteration: int | None = None
+    best_network: dict[str, Tensor] | None = None
+    """where training may stop early"""
+    since_best: int = 0
+    """validations"""
+    since_decay: int = 0
+    """validations since the best one or since the learning rate was lowered"""
+    decays: int = 0
+    """times the learning rate was lowered"""
+
+
 def _detached(state: Any) -> Any:
     if isinstance(state, State | Tensor):
         return state.detach()
@@ -159,9 +225,8 @@ def _detached(state: Any) -> Any:
 
 
 def _rates(network: nn.Module, rate: Tensor) -> dict[str, float]:
-    assert isinstance(network, LSNN)
     rates = {"rate_hz": rate.mean().item()}
-    n_regular = network.cells.n_regular
-    if 0 < n_regular < network.cells.n:
+    n_regular = sum(part.cells.n_regular for part in spiking_parts(network))
+    if 0 < n_regular < len(rate):
         rates |= {"rate_regular_hz": rate[:n_regular].mean().item(), "rate_adaptive_hz": rate[n_regular:].mean().item()}
     return rates

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from lsnn import config, runs
+from lsnn.bidirectional import spiking_parts
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment
-from lsnn.network import LSNN
 from lsnn.results import analysis, example, machine, n_parameters, score
-from lsnn.seeding import generator_for
 from lsnn.trainer import Trainer, load_network
 from lsnn.version import __version__
 
@@ -43,6 +42,7 @@ def start(
     start_from: a run folder whose weights to begin with, copied now; the network has to be of the same sizes.
     """
     threads = checked_threads(torch.get_num_threads() if threads is None else threads)
+    experiment = experiment.resolved()
     with _processor(threads):
         _try_out(experiment)
     first = None if start_from is None else _weights_for(experiment, start_from)
@@ -72,8 +72,7 @@ def _weights_for(experiment: Experiment, folder: Path) -> dict[str, Tensor]:
 def _try_out(experiment: Experiment) -> None:
     """Build network, optimizer and a batch, so that an experiment that cannot be trained leaves no folder behind."""
     try:
-        Trainer.start(experiment)
-        experiment.task.batch("train", experiment.batch_size, generator_for(experiment.seed, "batch", 0))
+        Trainer.start(experiment).batch()
     except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # sizes that no memory or integer holds
         reason = (str(error).strip().splitlines() or ["out of memory"])[0][:200]
         raise ValueError(f"the experiment cannot be set up ({reason}); if it is too large, lower its sizes") from error
@@ -159,17 +158,17 @@ def _train(trainer: Trainer, run: Path, report: Report) -> None:
         if iteration % experiment.log_every == 0 or last:
             _log(run, report, {"event": "train", **_progress(trainer), **metrics, **_wiring(trainer)})
         if iteration % experiment.validate_every == 0 or last:
-            _log(
-                run,
-                report,
-                {"event": "validation", "iteration": iteration, **score(trainer.network, experiment, "validation")},
-            )
+            scores = score(trainer.network, experiment, "validation")
+            trainer.validated(scores[experiment.task.headline.metric])
+            _log(run, report, {"event": "validation", "iteration": iteration, **scores})
+            last = trainer.finished()
         if iteration % experiment.checkpoint_every == 0 or last:
             runs.write_checkpoint(run, trainer.state_dict())
 
 
 def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
     """Test once, and write what later commands need; killed here, a resumed run does all of it again."""
+    trainer.take_best()
     network, experiment = trainer.network, trainer.experiment
     runs.write_tensors(run / runs.WEIGHTS, network.state_dict())
     runs.write_tensors(run / runs.EXAMPLE, example(network, experiment))
@@ -186,8 +185,9 @@ def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
         "parameters": n_parameters(network),
         "machine": machine(),
     }
-    if isinstance(network, LSNN):
-        results |= {"active": network.synapses.counts(), "density": network.synapses.density()}
+    if trainer.watch.best_iteration is not None:
+        results["best_iteration"] = trainer.watch.best_iteration
+    results |= _synapses(network)
     runs.write_json(run / runs.RESULTS, results)
     return results
 
@@ -227,14 +227,26 @@ def _progress(trainer: Trainer) -> dict[str, Any]:
 
 
 def _wiring(trainer: Trainer) -> dict[str, Any]:
-    if not isinstance(trainer.network, LSNN):
-        return {}
-    synapses = trainer.network.synapses
-    record: dict[str, Any] = {"active": synapses.counts(), "density": synapses.density()}
-    if isinstance(trainer.optimizer, DeepR | SoftDeepR):
-        turnover = trainer.optimizer.take_turnover()
-        record |= {"died": sum(turnover.died.values()), "regrown": sum(turnover.regrown.values())}
+    record, rewirings = _synapses(trainer.network), []
+    optimizer = trainer.optimizer
+    while isinstance(optimizer, DeepR | SoftDeepR):  # around each other, one for each direction
+        rewirings.append(optimizer.take_turnover())
+        optimizer = optimizer.base
+    if rewirings:
+        record["died"] = sum(sum(turnover.died.values()) for turnover in rewirings)
+        record["regrown"] = sum(sum(turnover.regrown.values()) for turnover in rewirings)
     return record
+
+
+def _synapses(network: nn.Module) -> dict[str, Any]:
+    """Active synapses and their density by block, of both directions together."""
+    parts = [part.synapses for part in spiking_parts(network)]
+    if not parts:
+        return {}
+    counts, densities = [part.counts() for part in parts], [part.density() for part in parts]
+    active = {block: sum(count[block] for count in counts) for block in counts[0]}
+    density = {block: sum(share[block] for share in densities) / len(parts) for block in densities[0]}
+    return {"active": active, "density": density}
 
 
 def _log(run: Path, report: Report, record: dict[str, Any]) -> None:

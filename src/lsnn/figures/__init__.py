@@ -17,6 +17,9 @@ from lsnn.figures.learning import draw_learning as draw_learning
 from lsnn.figures.panels import Panel as Panel
 from lsnn.figures.panels import draw_panels as draw_panels
 from lsnn.figures.rates import draw_rates as draw_rates
+from lsnn.figures.speech import Heard as Heard
+from lsnn.figures.speech import draw_confusion as draw_confusion
+from lsnn.figures.speech import draw_speech as draw_speech
 from lsnn.figures.style import ORANGE as ORANGE
 from lsnn.figures.style import SKY as SKY
 from lsnn.figures.style import Array as Array

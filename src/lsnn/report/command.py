@@ -36,6 +36,8 @@ def flags(run: Run, bookkeeping: bool = True) -> list[str]:
         return []
     changed = dict(_differences(encode(run.experiment), encode(PRESETS[run.preset].experiment), "--"))
     left_out = ("--seed",) if bookkeeping else BOOKKEEPING
+    if run.experiment.epochs is not None:
+        left_out += ("--iterations", "--validate-every")  # follow from the epochs
     return [flag for name, flag in changed.items() if name not in left_out]
 
 

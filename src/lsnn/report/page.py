@@ -30,6 +30,11 @@ def _status(run: Run) -> str:
         goal = f"{spell(run.metric)} in training had reached {show(run.metric, stop_at)}"
         done = run.results["iterations"]
         sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations, as {goal}."]
+    elif "best_iteration" in run.results:
+        done, best = run.results["iterations"], run.results["best_iteration"]
+        sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations." if done < planned else
+                     f"Finished: {done:,} iterations."]  # fmt: skip
+        sentences.append(f"Tested is the network of iteration {best:,}, which validated best.")
     else:
         sentences = [f"Finished: {run.results['iterations']:,} iterations."]
     chosen = PRESETS.get(run.preset or "")

@@ -11,9 +11,11 @@ from lsnn.figures import Figure
 from lsnn.report.analysis import drawn
 from lsnn.report.learning import learning_of, rewired
 from lsnn.report.run import Run
+from lsnn.report.speech import heard_in, phone_groups
 from lsnn.report.synapses import wired_of
 from lsnn.report.trial import trial_of
 from lsnn.synapses import BLOCKS
+from lsnn.tasks import Timit
 
 
 class Plate(NamedTuple):
@@ -35,9 +37,16 @@ def plates_of(run: Run) -> Iterator[Plate]:
         yield Plate("learning", figures.draw_learning(learning_of(run)), caption)
     if run.example is not None:
         caption = "One test example: look for how sure the answer is where it is read (shaded)."
-        if spiking and network.cells.n_adaptive:
+        if spiking and network.n_adaptive:
             caption = "One test example: look for thresholds that carry the past to where the answer is read (shaded)."
-        yield Plate("activity", figures.draw_trial(trial_of(run, run.example)), caption)
+        if isinstance(run.experiment.task, Timit):
+            caption = "One test utterance: look for phones (above) whose row of the posteriorgram stays pale."
+            yield Plate("activity", figures.draw_speech(heard_in(run, run.example)), caption)
+        else:
+            yield Plate("activity", figures.draw_trial(trial_of(run, run.example)), caption)
+    if run.example is not None and "confusion" in run.example and isinstance(run.experiment.task, Timit):
+        caption = "All test frames, shares of each row: look for phones confused within their class, and beyond it."
+        yield Plate("confusion", figures.draw_confusion(run.example["confusion"].numpy(), phone_groups()), caption)
     for name, figure, caption in drawn(run):
         yield Plate(name, figure, caption)
     if spiking and run.network is not None:
@@ -46,7 +55,7 @@ def plates_of(run: Run) -> Iterator[Plate]:
 
 def _of_network(run: Run, network: Spiking, saved: Mapping[str, Tensor]) -> Iterator[Plate]:
     before, after = wired_of(run.initial, network) if run.initial else None, wired_of(saved, network)
-    when = f"after {run.network_iteration:,} iterations"
+    when = f"after {run.network_iteration:,} iterations" + ", forward direction" * network.bidirectional
     density = {block: run.series("train", "density", block) for block in BLOCKS}
     caption = "Look for weights that grew or changed sign; no synapse has moved."
     if run.experiment.rewires:
@@ -55,7 +64,7 @@ def _of_network(run: Run, network: Spiking, saved: Mapping[str, Tensor]) -> Iter
     caption = "Look for how far training (filled) has spread the weights beyond where they started (outline)."
     yield Plate("synapses", figures.draw_synapses(before, after, network.cells.dt), caption)
     if run.example is not None and "rates" in run.example:
-        figure = figures.draw_rates(run.example["rates"].numpy(), network.cells.n_regular, run.rate_target)
+        figure = figures.draw_rates(run.example["rates"].numpy(), network.n_regular, run.rate_target)
         yield Plate("rates", figure, "Look for silent neurons, and for the few that fire far above the target.")
 
 

@@ -11,7 +11,7 @@ from lsnn import runs, training
 from lsnn.experiments import Experiment, Spiking
 from lsnn.figures import Series
 from lsnn.presets import PRESETS, PaperRow
-from lsnn.report.synapses import SAVED
+from lsnn.report.synapses import saved_names
 
 
 class Run(NamedTuple):
@@ -86,8 +86,8 @@ def read_run(path: Path) -> Run:
     initial, example = _optional(path / runs.INITIAL), _optional(path / runs.EXAMPLE)
     _require(example, ("inputs", "readout", "target", "mask"), path / runs.EXAMPLE)
     if isinstance(experiment.network, Spiking):
-        _require(initial, SAVED, path / runs.INITIAL)
-        _require(network, SAVED, source)
+        _require(initial, saved_names(experiment.network), path / runs.INITIAL)
+        _require(network, saved_names(experiment.network), source)
     analysis = _optional(path / runs.ANALYSIS)
     what = (experiment, metrics, results, initial, network, iteration, example, analysis)
     return Run(path, config.get("preset"), *what, config.get("start_from"))

@@ -17,7 +17,7 @@ def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
     """What the trial figure shows."""
     task, network, dt, n_regular, thresholds = run.experiment.task, run.experiment.network, 1.0, 0, None
     if isinstance(network, Spiking):
-        dt, n_regular = network.cells.dt, network.cells.n_regular
+        dt, n_regular = network.cells.dt, network.n_regular
         if "thresholds" in example and run.network is not None:
             thresholds = (example["thresholds"] / run.network["v_th"])[:, n_regular:].numpy()
     inputs = example["inputs"].numpy()

@@ -21,6 +21,16 @@ class Batch(NamedTuple):
     """class, or value, asked for in each window"""
     mask: Bool[Tensor, "window batch"]
     """windows in which something is asked for"""
+    lengths: Int64[Tensor, " batch"] | None = None
+    """steps of each sequence, where they differ: they end together, and inputs are zero before they begin"""
+
+    def first(self) -> "Batch":
+        """The first sequence alone, without padding."""
+        if self.lengths is None:
+            return Batch(self.inputs[:, :1], self.target[:, :1], self.mask[:, :1])
+        steps = int(self.lengths[0])
+        windows = steps * len(self.target) // len(self.inputs)
+        return Batch(self.inputs[-steps:, :1], self.target[-windows:, :1], self.mask[-windows:, :1])
 
 
 class Headline(NamedTuple):
@@ -127,4 +137,35 @@ class Analysed(Task, Protocol):
 
     def comparable(self, other: Task) -> bool:
         """Whether networks of that task are asked the same, so that they may stand in one table."""
+        ...
+
+
+@runtime_checkable
+class InEpochs(Protocol):
+    """A task whose training set is gone through again and again, each sequence once an epoch."""
+
+    def n_batches(self, n: int) -> int:
+        """Batches of n sequences in an epoch."""
+        ...
+
+    def batch_of_epoch(self, place: int, n: int, generator: Generator) -> Batch:
+        """One of them; the epoch's order follows from the generator, which is the same for all of its batches."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A task of which a trained network needs something that the data set told, such as a normalisation."""
+
+    def remembered(self) -> dict[str, Tensor]:
+        """Tensors that are kept with a trained network."""
+        ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """A task whose classes one wants to see confused with each other."""
+
+    def confusion(self, readout: Readout, batch: Batch) -> Int64[Tensor, "n_out n_out"]:
+        """How often each class (row) was named what (column)."""
         ...

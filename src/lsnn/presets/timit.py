@@ -1,0 +1,66 @@
+"""TIMIT, frame by frame: the paper's networks, with what is known of their settings, and baselines of equal size.
+
+docs/experiments.md says which settings are remembered, which are those of the authors' later code, and which are ours.
+"""
+
+from dataclasses import replace
+
+from lsnn.experiments import Experiment, Spiking
+from lsnn.neuron import Cells
+from lsnn.presets.preset import PaperRow, Preset, with_cell, with_cells
+from lsnn.tasks.timit import Timit
+
+_RECALLED = "Bellec et al. 2018, section on TIMIT, recalled, not verified"
+_GREFF = "Greff et al. 2017 on TIMIT, as quoted by the paper, recalled, not verified"
+
+
+def _error(value: float, label: str = "frame error", source: str = _RECALLED) -> tuple[PaperRow, ...]:
+    return (PaperRow("frame_error", value, label, source),)
+
+
+_cells = Cells(n_regular=300, n_adaptive=100, tau_a=200.0, n_ref=2)
+_timit = Experiment(
+    task=Timit(logit_scale=10.0),  # the readout of the later code has no factor 1 - kappa, which is 1/5 here
+    network=Spiking(_cells, connectivity=0.2, tau_out=5.0),  # later code: 3 ms
+    epochs=80,
+    batch_size=32,
+    schedule="plateau",
+    lr_decay=0.2,
+    lr_patience=3,
+    patience=8,
+    checkpoint_every=10,
+)
+_baseline = replace(
+    _timit,
+    task=Timit(steps_per_frame=1),  # a frame is a step: nothing in these networks takes time
+    lr=0.001,
+    rewiring="off",
+    rate_cost=0.0,
+    clip_norm=1.0,
+)
+_lif = Cells(n_regular=400, n_adaptive=0, n_ref=2)
+
+_ONE_WAY: dict[str, Preset] = {
+    "timit": Preset(
+        "phones of TIMIT frame by frame: 300 regular, 100 adaptive neurons, 20 % of synapses by DEEP R",
+        _timit,
+        _error(0.332),
+    ),
+    "timit-lif": Preset("the same with 400 regular neurons", with_cells(_timit, _lif), _error(0.37)),
+    "timit-lstm": Preset(
+        "LSTM of 198 units, as many parameters as the LSNN has places for synapses, a step per frame",
+        with_cell(_baseline, "lstm", 198),
+        _error(0.297, "mean of the best 20 of 200 LSTMs", _GREFF),
+    ),
+    "timit-gru": Preset("GRU of 230 units, as many parameters", with_cell(_baseline, "gru", 230)),
+    "timit-rnn": Preset("tanh RNN of 400 units, as many parameters", with_cell(_baseline, "rnn", 400)),
+}
+
+
+def _both_ways(preset: Preset) -> Preset:
+    experiment = preset.experiment
+    network = replace(experiment.network, bidirectional=True)
+    return Preset(f"{preset.summary}; a second such network hears it backwards", replace(experiment, network=network))
+
+
+TIMIT: dict[str, Preset] = {**_ONE_WAY, **{f"{name}-bi": _both_ways(preset) for name, preset in _ONE_WAY.items()}}
