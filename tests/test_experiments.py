@@ -78,11 +78,13 @@ def changed(place: str, value: Any = None, *, remove: bool = False) -> Any:
         ("network.cells.beta", "network.cells", "beta"),
     ],
 )
-def test_missing_and_unknown_fields_are_named(place: str, where: str, field: str):
+def test_unknown_fields_are_named_and_missing_ones_have_defaults(place: str, where: str, field: str):
     by = "it was written by another version of lsnn"
-    missing, unknown = changed(place, remove=True), changed(f"{place}_2", 1)
-    assert error(decode, missing) == f"config: {where} has fields missing ['{field}']; {by}"
-    assert error(decode, unknown) == f"config: {where} has fields unknown ['{field}_2']; {by}"
+    assert error(decode, changed(f"{place}_2", 1)) == f"config: {where} has unknown fields ['{field}_2']; {by}"
+    defaults = encode(Experiment(type(TINY.task)(), Spiking()))
+    for name in place.split("."):
+        defaults = defaults[name]
+    assert decode(changed(place, remove=True)) == decode(changed(place, defaults))
 
 
 @pytest.mark.parametrize("place", ["task", "network"])

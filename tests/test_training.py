@@ -468,14 +468,15 @@ def test_validation_that_is_not_finite_stops_the_run(tmp_path: Path):
 EVERY = {"event", "iteration", "loss", "recall_error"}
 STEP = EVERY | {"seconds", "lr"}
 SPIKING = {"rate_hz", "rate_regular_hz", "rate_adaptive_hz", "active", "density"}
+OF_SPIKES = EVERY | {"rate_hz", "spikes", "synaptic_operations"}
 
 
 @pytest.mark.parametrize(
     ("experiment", "of_a_step", "of_a_score"),
     [
-        (TINY, STEP | SPIKING | {"died", "regrown"}, EVERY | {"rate_hz"}),
-        (tiny_experiment(rewiring="off"), STEP | SPIKING, EVERY | {"rate_hz"}),
-        (tiny_experiment(network=NonSpiking("gru", 4), rewiring="off"), STEP, EVERY),
+        (TINY, STEP | SPIKING | {"died", "regrown"}, OF_SPIKES),
+        (tiny_experiment(rewiring="off"), STEP | SPIKING, OF_SPIKES),
+        (tiny_experiment(network=NonSpiking("gru", 4), rewiring="off"), STEP, EVERY | {"multiply_accumulates"}),
     ],
     ids=["deep-r", "fixed", "gru"],
 )

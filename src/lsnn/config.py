@@ -20,15 +20,16 @@ def encode(experiment: Experiment) -> dict[str, Any]:
 
 
 def decode(data: Any) -> Experiment:
-    """The experiment that `encode` wrote.  Raises ValueError, naming the field, on anything else."""
+    """The experiment that `encode` wrote, also with an earlier version's fewer fields: those it lacks have defaults,
+    which keep what was before.  Raises ValueError, naming the field, on anything else.
+    """
     fields = _object(data, "experiment")
     task, network = (_object(fields.pop(name, None), name) for name in ("task", "network"))
     task_type = _lookup("task", TASKS, task.pop("name", None))
     network_type = _lookup("network", NETWORKS, network.pop("kind", None))
     rest = {f.name: f.type for f in dataclasses.fields(Experiment) if f.name not in ("task", "network")}
     values = {name: _convert(fields.pop(name), kind, name) for name, kind in rest.items() if name in fields}
-    if fields or len(values) < len(rest):
-        _other_version("experiment", fields, rest.keys() - values.keys())
+    _refuse_unknown(fields, "experiment")
     return Experiment(_dataclass(task, task_type, "task"), _dataclass(network, network_type, "network"), **values)
 
 
@@ -54,7 +55,7 @@ def _lookup(what: str, table: dict[str, Any], name: Any) -> Any:
 
 def _dataclass(data: dict[str, Any], kind: type, where: str) -> Any:
     value = _convert(data, kind, where)
-    _same_fields(data, _plain(dataclasses.asdict(value)), where)
+    _check_fields(data, _plain(dataclasses.asdict(value)), where)
     return value
 
 
@@ -65,14 +66,15 @@ def _convert(data: Any, kind: Any, where: str) -> Any:
         raise ValueError(f"config: {where}: {error}; it was edited or written by another version of lsnn") from None
 
 
-def _same_fields(given: Any, understood: Any, where: str) -> None:
+def _check_fields(given: Any, understood: Any, where: str) -> None:
     if isinstance(given, dict) and isinstance(understood, dict):
-        if given.keys() != understood.keys():
-            _other_version(where, given.keys() - understood.keys(), understood.keys() - given.keys())
+        _refuse_unknown(given.keys() - understood.keys(), where)
         for key in given:
-            _same_fields(given[key], understood[key], f"{where}.{key}")
+            _check_fields(given[key], understood[key], f"{where}.{key}")
 
 
-def _other_version(where: str, unknown: Any, missing: Any) -> None:
-    parts = [f"unknown {sorted(unknown)}"] * bool(unknown) + [f"missing {sorted(missing)}"] * bool(missing)
-    raise ValueError(f"config: {where} has fields {' and '.join(parts)}; it was written by another version of lsnn")
+def _refuse_unknown(names: Any, where: str) -> None:
+    if names:
+        raise ValueError(
+            f"config: {where} has unknown fields {sorted(names)}; it was written by another version of lsnn"
+        )

@@ -159,7 +159,7 @@ class Trainer:
         }
 
     def load_state_dict(self, checkpoint: dict[str, Any]) -> None:
-        then, now = checkpoint["settings"], _decisive(self.experiment)
+        then, now = self._settings_of(checkpoint), _decisive(self.experiment)
         changed = [name for name in now if then.get(name) != now[name]]
         if changed:
             raise ValueError(f"it was made with another {' and '.join(changed)}")
@@ -170,8 +170,14 @@ class Trainer:
         self.carried = State(*carried) if carried is not None and isinstance(self.network, LSNN) else carried
         self.iteration, self.seconds = checkpoint["iteration"], checkpoint["seconds"]
         self.recent.extend(checkpoint["recent"])
-        for name, value in checkpoint["watch"].items():
+        for name, value in checkpoint.get("watch", {}).items():  # the first checkpoints had none
             setattr(self.watch, name, value)
+
+    def _settings_of(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """The decisive settings of a checkpoint; what an earlier version did not know has its default."""
+        now, then = config.encode(self.experiment), checkpoint["settings"]
+        places = {name: value for name, value in now["task"].items() if name in PLACES}
+        return _decisive(config.decode({**now, **then, "task": {**then["task"], **places}}))
 
 
 def _decisive(experiment: Experiment) -> dict[str, Any]:
