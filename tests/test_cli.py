@@ -96,7 +96,7 @@ def unfinished(unfinished_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(unfinished_run, tmp_path / "unfinished"))
 
 
-COMMANDS = "list, train, resume, sweep, evaluate, report, memory, bench"
+COMMANDS = ", ".join(cli.COMMANDS)
 
 
 # ---- mistakes on the command line ------------------------------------------------------------------------------------
@@ -468,7 +468,7 @@ def test_real_processes_killed_and_interrupted_end_with_the_same_bytes(lsnn: Lsn
 def stopped_on_its_way(how: signal.Signals, run: Path, *arguments: str) -> tuple[int, bytes, bytes]:
     """Start a training, and stop it after two more checkpoints."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "lsnn.cli", *arguments]
+    command = [sys.executable, "-m", "lsnn", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     versions = {version(run / runs.CHECKPOINT)}
     while process.poll() is None and len(versions) < 3:

@@ -111,7 +111,7 @@ def proceed(cells: Sequence[Cell], jobs: int, told: Callable[[Cell, str | None],
     def work(cell: Cell) -> None:
         if (cell.run / runs.RESULTS).exists():
             return told(cell, None)
-        command = [sys.executable, "-m", "lsnn.cli", "resume", str(cell.run)]
+        command = [sys.executable, "-m", "lsnn", "resume", str(cell.run)]
         done = subprocess.run(command, capture_output=True, text=True)
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         told(cell, reason if done.returncode else None)

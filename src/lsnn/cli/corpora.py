@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from lsnn.cli.parsing import UsageError, parse
 from lsnn.speech.check import Findings
 from lsnn.speech.making import Size
 
@@ -56,21 +55,18 @@ class SpeechOptions:
     """speakers at a time; not given: as many as there are cores"""
 
 
-Parse = Callable[[type, list[str], str], Any]
-
-
-def main(arguments: list[str], parse: Parse, usage_error: type[ValueError]) -> int:
-    """Run the command.  Returns the exit code.  parse: as `lsnn.cli` does."""
+def data(arguments: list[str]) -> int:
+    """Check a corpus, or make one."""
     commands = {"timit": _check, "speech": _speech}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if arguments else 2
     if arguments[0] not in commands:
-        raise usage_error(f"there is no command data {arguments[0]!r}; commands are {', '.join(commands)}")
-    return commands[arguments[0]](arguments[1:], parse)
+        raise UsageError(f"there is no command data {arguments[0]!r}; commands are {', '.join(commands)}")
+    return commands[arguments[0]](arguments[1:])
 
 
-def _check(arguments: list[str], parse: Parse) -> int:
+def _check(arguments: list[str]) -> int:
     from lsnn.speech.check import check_corpus
 
     options = parse(CheckOptions, arguments, "lsnn data timit")
@@ -98,7 +94,7 @@ def _show(findings: Findings) -> None:
     print(f"{len(findings.problems)} problems" if findings.problems else "no problems")
 
 
-def _speech(arguments: list[str], parse: Parse) -> int:
+def _speech(arguments: list[str]) -> int:
     from lsnn.speech.making import make_corpus
 
     options = parse(SpeechOptions, arguments, "lsnn data speech")

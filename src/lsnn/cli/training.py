@@ -1,0 +1,175 @@
+"""Commands that train: list, train, resume, sweep."""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from lsnn.cli.parsing import UsageError, parse
+from lsnn.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """Presets, with the paper's numbers."""
+
+    json: bool = False
+    """print JSON"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run that was interrupted; it ends as if it had not been, bit for bit."""
+
+    run: tyro.conf.Positional[Path]
+    """run folder"""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """Train presets over values of their settings and over seeds, and compare the runs.
+
+    Interrupted and called again with the same words, a sweep goes on where it was.
+    """
+
+    presets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PRESET ...")]
+    """what to train"""
+    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=VALUE,VALUE as in network.max-delay=1,10; what is named in one --vary changes in step, several --vary give
+    every combination; a colon joins the items of a list or the two ends of a range, [] is an empty list"""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=VALUE for all runs, as in iterations=2000"""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """one run each"""
+    out: Path = Path("runs/sweep")
+    """folder of the runs, and of their comparison in report"""
+    jobs: int = 1
+    """runs at a time; the processor's cores are shared among them"""
+
+
+def list_presets(arguments: list[str]) -> int:
+    options = parse(ListOptions, arguments, "lsnn list")
+    from lsnn.presets import PRESETS
+
+    if options.json:
+        rows = {
+            name: {"summary": preset.summary, "paper": [row._asdict() for row in preset.paper]}
+            for name, preset in PRESETS.items()
+        }
+        print(json.dumps(rows, indent=2))
+        return 0
+    table = Table("preset", "what it trains", "paper", box=None, pad_edge=False)
+    for name, preset in PRESETS.items():
+        paper = ", ".join(f"{row.spelled} ({row.label})" for row in preset.paper)
+        table.add_row(f"[bold]{name}[/bold]", preset.summary, paper)
+    Console().print(table)
+    return 0
+
+
+def train(arguments: list[str]) -> int:
+    from lsnn import experiments, presets, pretrained, training
+
+    if not arguments or arguments[0].startswith("-"):
+        if {"-h", "--help"} & set(arguments):
+            print("usage: lsnn train PRESET [--run DIR] [flags]\n\nPresets: " + ", ".join(presets.PRESETS))
+            print("lsnn train PRESET --help shows every setting with unit and default.")
+            return 0
+        raise UsageError("name a preset, as in: lsnn train store-recall; lsnn list shows them all")
+    name, flags = arguments[0], arguments[1:]
+    try:
+        preset = presets.preset(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+    @dataclasses.dataclass(frozen=True)
+    class TrainOptions:
+        experiment: Annotated[experiments.Experiment, tyro.conf.arg(name="")]
+        run: Path | None = None
+        """run folder to make; not given: runs/PRESET-SEED"""
+        threads: int | None = None
+        """torch threads; not given: torch's choice"""
+        start_from: Path | None = None
+        """run folder, or name of a network in the box, whose weights to begin with; not given: random ones"""
+
+    TrainOptions.__doc__ = f"Train {name}: {preset.summary}."
+    options = parse(TrainOptions, flags, f"lsnn train {name}", default=TrainOptions(preset.experiment))
+    run = options.run or Path("runs") / f"{name}-{options.experiment.seed}"
+    first = None if options.start_from is None else pretrained.locate(options.start_from)
+    training.start(run, options.experiment, preset=name, threads=options.threads, start_from=first)
+    return _proceed(run)
+
+
+def resume(arguments: list[str]) -> int:
+    return _proceed(parse(ResumeOptions, arguments, "lsnn resume").run)
+
+
+def _proceed(run: Path) -> int:
+    from lsnn import training
+
+    experiment = training.load(run)
+    try:
+        with Progress(run, experiment) as progress:
+            results = training.proceed(run, progress)
+    except KeyboardInterrupt:
+        print(f"lsnn: stopped; go on with: lsnn resume {run}", file=sys.stderr)
+        raise
+    except OSError as error:
+        remedy = f"nothing saved is lost, so put that right and go on with: lsnn resume {run}"
+        raise ValueError(f"{reason_of(error)}; {remedy}") from None
+    headline = experiment.task.headline.metric
+    cost = f"{results['iterations']} iterations, {results['seconds']:.0f} s of training"
+    print(f"{headline} on the test set: {results['test'][headline]:.4f}  ({cost})")
+    print(f"figures and results page: lsnn report {run}")
+    return 0
+
+
+def sweep(arguments: list[str]) -> int:
+    from lsnn import sweep
+    from lsnn.report import write_report
+
+    options = parse(SweepOptions, arguments, "lsnn sweep")
+    cores = os.cpu_count() or 1
+    if not options.presets:
+        raise UsageError("name a preset, as in: lsnn sweep smnist --vary network.max-delay=1,10; lsnn list shows all")
+    if not options.seeds or not 1 <= options.jobs <= cores:
+        raise UsageError(f"give at least one seed, and 1 to {cores} jobs, as many as there are cores")
+    try:
+        fixed = [sweep.variations(text) for text in options.set]
+        if any(len(choices) > 1 for choices in fixed):
+            raise ValueError("--set takes one value for each name; --vary takes several")
+        settings = {name: value for (choice,) in fixed for name, value in choice.items()}
+        vary = [sweep.variations(text) for text in options.vary]
+        cells = sweep.plan(options.presets, settings, vary, options.seeds, options.out)
+    except ValueError as error:
+        raise UsageError(f"{error}; lsnn sweep --help explains") from None
+    sweep.start(cells, threads=max(1, cores // options.jobs))
+    done, failed = [], []
+
+    def told(cell: sweep.Cell, reason: str | None) -> None:
+        (failed if reason else done).append(cell.run)
+        print(f"{cell.run}: {reason or _headline(cell.run)}", flush=True)
+
+    sweep.proceed(cells, options.jobs, told)
+    if done:
+        print(f"comparison: {write_report(sorted(done), options.out / 'report')[0]}")
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(cells)} runs failed, first {failed[0]}; the same command goes on")
+    return 0
+
+
+def _headline(run: Path) -> str:
+    from lsnn import runs, training
+
+    name = training.load(run).task.headline.metric
+    return f"test {name} {runs.read_results(run)['test'][name]:.4f}"
+
+
+def reason_of(error: OSError) -> str:
+    """What went wrong with which file."""
+    return f"{error.filename or 'output'}: {error.strerror or error}"
