@@ -49,6 +49,18 @@ def test_initial_weights_are_the_baseline_scripts():
     assert net.readout.weight.std().item() == pytest.approx(1, abs=0.1)
 
 
+def test_memory_of_an_lstm_can_be_spread():
+    """Forgetting times 1 + exp(b), between 2 and 101 steps here; input gates take what is forgotten."""
+    net, plain = (Recurrent("lstm", 1, 500, 2, longest_memory=longest) for longest in (100.0, None))
+    of_input, of_forget, *rest = net.layer.bias_ih_l0.view(4, 500)
+    times = of_forget.exp()
+    assert 1 <= times.min() < 3 and 97 < times.max() <= 100 and times.mean().item() == pytest.approx(50.5, abs=4)
+    assert torch.equal(of_input, -of_forget) and all((part == 0).all() for part in rest)
+    assert torch.equal(net.layer.weight_hh_l0, plain.layer.weight_hh_l0)
+    with pytest.raises(ValueError, match="longest_memory is for an lstm and more than one step, got 1.0 for lstm"):
+        Recurrent("lstm", 1, 5, 2, longest_memory=1.0)
+
+
 def test_seed_decides_the_start():
     a, b, c = (Recurrent("gru", 2, 5, 2, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(a.layer.weight_hh_l0, b.layer.weight_hh_l0)
@@ -66,3 +78,10 @@ def test_seed_decides_the_start():
 def test_misuse_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_operations_of_the_papers_lstm():
+    """A step of 128 units on one input is 4 x 128 x 129 multiply-accumulates; ten readouts once are 1,280."""
+    net, x = Recurrent("lstm", 1, 128, 10), inputs(steps=7, n_in=1)
+    counted = net.operations(x, net(x)[0])["multiply_accumulates"]
+    assert counted.tolist() == [7 * 4 * 128 * 129 + 1280] * 4

@@ -96,14 +96,17 @@ def unfinished(unfinished_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(unfinished_run, tmp_path / "unfinished"))
 
 
+COMMANDS = "list, train, resume, sweep, evaluate, report, memory, bench"
+
+
 # ---- mistakes on the command line ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tran"], "there is no command 'tran'; commands are list, train, resume, sweep, evaluate, report, bench"),
-        (["--lr", "1"], "there is no command '--lr'; commands are list, train, resume, sweep, evaluate, report, bench"),
+        (["tran"], f"there is no command 'tran'; commands are {COMMANDS}"),
+        (["--lr", "1"], f"there is no command '--lr'; commands are {COMMANDS}"),
         (["train"], "name a preset, as in: lsnn train store-recall; lsnn list shows them all"),
         (["train", "--lr", "1"], "name a preset, as in: lsnn train store-recall; lsnn list shows them all"),
         (["train", "smnst"], "there is no preset 'smnst'; did you mean smnist or smnist-rnn or smnist-lif?"),
@@ -499,7 +502,7 @@ def test_version(lsnn: Lsnn):
     assert lsnn("--version") == (0, f"lsnn {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["resume", "evaluate", "report", "bench", "list"])
+@pytest.mark.parametrize("command", sorted({*COMMANDS.split(", ")} - {"train"}))
 def test_every_command_has_help(lsnn: Lsnn, command: str):
     code, out, err = lsnn(command, "--help")
     assert (code, err) == (0, "") and f"usage: lsnn {command}" in out

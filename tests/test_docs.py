@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ def code_blocks(page: str) -> list[str]:
 
 
 def test_the_new_task_of_extending_md_trains(tmp_path, monkeypatch):
-    (block,) = code_blocks("docs/extending.md")
+    block, _ = code_blocks("docs/extending.md")
     for table in (tasks.TASKS, presets.PRESETS):  # what the block enters is taken out again
         monkeypatch.setitem(table, "which-first", None)
     module = type(sys)("which_first")
@@ -27,6 +28,21 @@ def test_the_new_task_of_extending_md_trains(tmp_path, monkeypatch):
     results = training.proceed(tmp_path / "run")
     assert results["test"]["accuracy"] > 0.8
     assert results["test"]["rate_hz"] > 1
+
+
+def test_the_family_of_functions_of_extending_md_trains(tmp_path, monkeypatch):
+    _, block = code_blocks("docs/extending.md")
+    for table, name in ((tasks.TASKS, "bells"), (presets.PRESETS, "l2l-bells")):
+        monkeypatch.setitem(table, name, None)
+    module = type(sys)("bells")
+    monkeypatch.setitem(sys.modules, "bells", module)
+    exec(compile(block, "extending.md", "exec"), vars(module))
+    experiment = presets.PRESETS["l2l-bells"].experiment
+    task = replace(experiment.task, n_examples=20, example_ms=2, n_validation=2, n_test=2)
+    training.start(tmp_path / "run", replace(experiment, task=task, iterations=1, batch_size=2))
+    assert training.proceed(tmp_path / "run")["test"]["mse"] > 0
+    x, y = task.unseen("test")[1]
+    assert 0 <= y.min() < y.max() <= 1 and y.shape == (20, 2) and x.shape == (20, 2, 1)
 
 
 def test_the_python_of_the_readme_runs(capsys):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lsnn.encoding import append_cue, poisson, population_rate, threshold_crossing, tuning
+from lsnn.encoding import append_cue, poisson, poisson_held, population_rate, threshold_crossing, tuning
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -131,10 +131,42 @@ def test_poisson_steps_are_independent():
         assert conditional.mean().item() == pytest.approx(0.1, abs=5 * (0.09 / 5000) ** 0.5)
 
 
+@pytest.mark.parametrize("dt", [1.0, 0.5])
+def test_held_rates_are_those_asked_for(dt: float):
+    rate_hz = torch.tensor([[[0.0, 2.0, 50.0]], [[400.0, 0.004, 999.0]]])  # (hold, batch, channel)
+    spikes = poisson_held(rate_hz, 20_000, seeded(), dt)
+    assert spikes.shape == (40_000, 1, 3) and spikes.dtype == torch.uint8 and spikes.max() == 1
+    for hold in range(2):
+        part = spikes[20_000 * hold : 20_000 * (hold + 1)]
+        assert_rate(part, (rate_hz[hold] * dt / 1000).mul(2**16).round() / 2**16)
+    assert not spikes[:20_000, 0, 0].any(), "no rate, no spike"
+
+
+def test_held_trains_are_independent():
+    spikes = poisson_held(torch.full((5, 2), 100.0), 10_000, seeded()).double()
+    after_spike = spikes[1:, 0][spikes[:-1, 0] == 1]
+    with_neighbour = spikes[:, 0][spikes[:, 1] == 1]
+    for conditional in (after_spike, with_neighbour):
+        assert conditional.mean().item() == pytest.approx(0.1, abs=5 * (0.09 / 5000) ** 0.5)
+
+
+@pytest.mark.parametrize("channels", [3, 30_001])
+def test_held_trains_before_a_change_do_not_depend_on_it(channels: int):
+    """Also where several holds, or few, are drawn at once."""
+    rates = torch.full((6, channels), 30.0)
+    changed = rates.clone()
+    changed[4] = 300.0
+    first, second, shorter = (poisson_held(r, 4, seeded()) for r in (rates, changed, rates[:3]))
+    assert first[:16].equal(second[:16]) and not first[16:20].equal(second[16:20]) and first[20:].equal(second[20:])
+    assert first[:12].equal(shorter)
+
+
 def test_poisson_of_nothing_is_silent():
     assert poisson(torch.zeros(3), 10, seeded()).sum() == 0
     assert poisson(torch.empty(0), 10, seeded()).shape == (10, 0)
     assert poisson(torch.ones(3), 0, seeded()).shape == (0, 3)
+    assert poisson_held(torch.ones(2, 0), 5, seeded()).shape == (10, 0)
+    assert poisson_held(torch.ones(0, 3), 5, seeded()).shape == (0, 3)
 
 
 @settings(max_examples=40, deadline=None)
@@ -156,6 +188,7 @@ def test_poisson_follows_from_its_generator(seed: int, rate_hz: float, n_steps: 
         (lambda: tuning(torch.zeros(1), 9, 1.0, 1.0), "need n_channels >= 2 and low < high, got 9, 1.0 and 1.0"),
         (lambda: tuning(torch.zeros(1), 9, 0.0, 1.0, sigma=0.0), "sigma must be positive, got 0.0"),
         (lambda: population_rate(torch.zeros(1), 9, 0.0, 1.0, seeded(), max_rate_hz=1001.0), "0 ... 1000 Hz"),
+        (lambda: poisson_held(torch.tensor([[1001.0]]), 9, seeded()), "0 ... 1000 Hz"),
         (lambda: poisson(torch.tensor([5.0, -1.0]), 9, seeded()), r"got -1 \.\.\. 5 Hz"),
         (lambda: poisson(torch.tensor([5000.0]), 9, seeded(), dt=0.5), "0 ... 2000 Hz, one spike per 0.5 ms"),
     ],

@@ -227,14 +227,15 @@ def test_smnist_of_the_paper_has_the_paper_s_settings():
 
 def test_smnist_sees_what_the_paper_s_network_sees():
     ours, paper = (preset(name).experiment for name in ("smnist", "smnist-paper"))
-    assert ours.network.cells == paper.network.cells and ours.network.connectivity == paper.network.connectivity
+    assert replace(ours.network.cells, trainable=()) == paper.network.cells
+    assert ours.network == replace(paper.network, cells=ours.network.cells)
     generator = torch.Generator()
     shown = [e.task.batch("train", 2, generator.manual_seed(0)).inputs for e in (ours, paper)]
     assert torch.equal(*shown)
 
 
 def test_dense_smnist_has_every_synapse_but_the_diagonal():
-    network = preset("smnist-dense").experiment.build()
+    network = preset("smnist-dense-paper").experiment.build()
     assert sum(network.synapses.counts().values()) == 68_210 - 220 - 10  # the paper counts autapses and biases
     assert n_parameters(network) == 68_210 - 220
 
@@ -244,9 +245,25 @@ def test_baselines_have_the_paper_s_number_of_parameters(name: str, count: int):
     assert n_parameters(preset(name).experiment.build()) == count
 
 
-def test_smnist_has_the_paper_s_length_in_both_speeds():
-    assert preset("smnist").experiment.task.n_steps == 840
-    assert preset("smnist-2ms").experiment.task.n_steps == 1680
+def test_lif_differs_from_smnist_in_adaptation_only():
+    lif, lsnn = (preset(name).experiment for name in ("smnist-lif", "smnist"))
+    cells = replace(lsnn.network.cells, n_regular=220, n_adaptive=0, trainable=("tau_m", "v_th"))
+    assert lif == replace(lsnn, network=replace(lsnn.network, cells=cells))
+
+
+@pytest.mark.parametrize("recipe", ["", "-paper"])
+def test_smnist_has_the_paper_s_length_and_adaptation_in_both_speeds(recipe: str):
+    for name, steps, tau_a in (("smnist", 840, 700), ("smnist-2ms", 1680, 1400)):
+        experiment = preset(name + recipe).experiment
+        assert (experiment.task.n_steps, experiment.network.cells.tau_a) == (steps, tau_a)
+
+
+def test_every_row_of_the_paper_s_table_has_two_recipes_at_two_speeds():
+    for network in ("", "-dense", "-lif", "-large", "-lstm", "-rnn"):
+        for speed in ("", "-2ms"):
+            ours, exact = preset(f"smnist{network}{speed}"), preset(f"smnist{network}{speed}-paper")
+            assert ours.ours_for == f"smnist{network}{speed}-paper" and exact.ours_for is None
+            assert ours.paper == exact.paper != () and exact.experiment.iterations == 36_000
 
 
 def test_dormant_synapses_are_no_parameters():

@@ -227,3 +227,17 @@ def test_misuse_is_named(call, message):
 def test_importing_lsnn_does_not_load_plotting_or_the_command_line():
     code = "import sys, lsnn; print([m for m in ('matplotlib', 'tyro', 'rich') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_operations_are_events_times_the_synapses_they_meet():
+    net, x = network(), spikes()
+    with torch.no_grad():
+        net.synapses.theta[::3] = 0  # dormant slots carry nothing
+    activity, _ = net(x, record=["spikes"])
+    counted = net.operations(x, activity)
+    dense = {name: weight != 0 for name, weight in net.synapses.dense().items()}
+    events, fired = x.sum(0).double(), activity.spikes.sum(0).double()
+    expected = events @ dense["input"].sum(1).double()
+    expected += fired @ (dense["recurrent"].sum(1) + dense["readout"].sum(1)).double()
+    assert fired.sum() > 100
+    assert torch.allclose(counted["spikes"], fired.sum(1)) and torch.allclose(counted["synaptic_operations"], expected)

@@ -153,6 +153,25 @@ def test_reset_carries_gradient_through_spike_and_threshold():
     assert by_b.item() == pytest.approx(-1.8)
 
 
+def test_detached_terms_are_constants_to_the_gradient():
+    def slopes(*detach: str) -> list[float]:
+        """Of v by z and b through the reset, and of z by b through the threshold."""
+        after, _ = step(fired := cell(v=0.0, b=0.2, z=1.0), current, coefficients()._replace(detach=detach))
+        through_reset = torch.autograd.grad(
+            after.v.sum(), [fired.z, fired.b], allow_unused=True, materialize_grads=True
+        )
+        near, _ = step(close := cell(v=0.02, b=0.005), current, coefficients()._replace(detach=detach))
+        through_threshold = torch.autograd.grad(near.z.sum(), close.b, allow_unused=True, materialize_grads=True)
+        return [slope.item() for slope in (*through_reset, *through_threshold)]
+
+    current = torch.zeros(1, 1, dtype=torch.float64)
+    by_z, by_b, of_z = slopes()
+    assert 0 not in (by_z, by_b, of_z)
+    assert slopes("reset") == [0, 0, of_z]
+    assert slopes("threshold") == [by_z, 0, 0]
+    assert slopes("reset", "threshold") == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -165,6 +184,7 @@ def test_reset_carries_gradient_through_spike_and_threshold():
         ({"n_ref": -1}, "n_ref must not be negative"),
         ({"reset_delay": 2}, "reset_delay must be 0"),
         ({"surrogate": "step"}, "unknown surrogate 'step'; known: triangular"),
+        ({"detach": ("resets",)}, "detach can name reset and threshold, got 'resets'"),
         ({"dt": 0.0}, "dt must be positive"),
     ],
 )

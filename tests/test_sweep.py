@@ -42,6 +42,13 @@ def test_what_cannot_be_read_says_how_to_write_it(text, complaint):
     assert complaint in error(sweep.variations, text)
 
 
+def test_a_list_takes_one_value_several_or_none():
+    experiment = preset("smnist").experiment
+    for text, expected in (("reset", ("reset",)), ("reset:threshold", ("reset", "threshold")), ("[]", ())):
+        (settings,) = sweep.variations(f"network.cells.detach={text}")
+        assert sweep.changed(experiment, settings).network.cells.detach == expected
+
+
 def test_names_and_values_that_do_not_exist_are_refused():
     experiment = preset("smnist").experiment
     assert "no setting 'network.tau-b'" in error(sweep.changed, experiment, {"network.tau_b": 1})

@@ -1,6 +1,7 @@
 """Training: one loop, and a run that ends with the same bytes however often it is interrupted."""
 
 import math
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -119,6 +120,54 @@ def test_threads_are_those_the_run_began_with(tmp_path: Path):
     seen = []
     training.proceed(tmp_path / "run", lambda record: seen.append(torch.get_num_threads()))
     assert set(seen) == {2} and torch.get_num_threads() == 1
+
+
+def test_denormal_numbers_are_zero_while_a_run_trains_and_no_longer(tmp_path: Path):
+    half = torch.tensor(1.2e-38)  # the smallest normal number of float32 is 1.18e-38
+    training.start(tmp_path / "run", TINY)
+    seen = []
+    training.proceed(tmp_path / "run", lambda record: seen.append((half / 2).item()))
+    assert seen and set(seen) == {0.0} and (half / 2).item() > 0
+
+
+@pytest.mark.parametrize("name", ["deep-r", "free signs", "lstm, carried state"])
+def test_a_run_may_begin_with_the_weights_of_another_and_resumes_without_it(tmp_path: Path, name: str):
+    experiment = VARIANTS[name]
+    first = begin(tmp_path / "first", experiment)
+    training.proceed(first)
+    for run in ("second", "third"):
+        training.start(tmp_path / run, replace(experiment, seed=5, iterations=8), threads=1, start_from=first)
+    given, second = runs.read_tensors(first / runs.WEIGHTS), runs.read_tensors(tmp_path / "second" / runs.INITIAL)
+    assert given.keys() == second.keys() and all(torch.equal(given[key], second[key]) for key in given)
+    training.proceed(tmp_path / "second")
+    shutil.rmtree(first)
+
+    def interrupt(record: dict[str, Any]) -> None:
+        if record["event"] == "step" and record["iteration"] == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.proceed(tmp_path / "third", interrupt)
+    training.proceed(tmp_path / "third")
+    assert weights(tmp_path / "second") == weights(tmp_path / "third")
+    assert weights(tmp_path / "second") != (tmp_path / "second" / runs.INITIAL).read_bytes()
+
+
+def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(tmp_path: Path):
+    first = begin(tmp_path / "first")
+    training.proceed(first)
+    larger = replace(TINY, network=replace(TINY.network, cells=Cells(6, 5)))
+    message = error(training.start, tmp_path / "second", larger, start_from=first)
+    assert message.startswith(f"{first} has a network of other sizes (") and "start from one that fits" in message
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_run_that_lost_the_weights_it_began_with_says_so(tmp_path: Path):
+    first = begin(tmp_path / "first")
+    training.proceed(first)
+    training.start(tmp_path / "second", TINY, start_from=first)
+    (tmp_path / "second" / runs.INITIAL).unlink()
+    assert "has lost initial.safetensors, the weights it began with" in error(training.proceed, tmp_path / "second")
 
 
 def test_finished_run_is_left_alone(tmp_path: Path):

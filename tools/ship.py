@@ -17,10 +17,10 @@ from lsnn.report.run import Run, read_run
 from lsnn.trainer import PLACES
 
 LICENCES = {
-    "sequential-mnist": "BSD-3-Clause; trained on MNIST (CC BY-SA 3.0)",
-    "timit": "BSD-3-Clause; trained on speech that espeak-ng synthesised (lsnn data speech), not on TIMIT",
+    "sequential-mnist": "; trained on MNIST (CC BY-SA 3.0)",
+    "timit": "; trained on speech that espeak-ng synthesised (lsnn data speech), not on TIMIT",
 }
-"""of networks, by the task they were trained on"""
+"""of the data that a network was trained on, by task"""
 LINES = 200
 """most records of the learning curves that go with a network"""
 
@@ -34,9 +34,11 @@ def ship(run: Path, name: str) -> Path:
         raise ValueError(f"{run} was trained without a preset, so its card could not say how; train it with lsnn train")
     folder = pretrained.FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
+    runs.write_json(folder / runs.CONFIG, _without_places(runs.read_json(run / runs.CONFIG)))
     for file in (runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
         runs.write_bytes(folder / file, (run / file).read_bytes())
-    runs.write_json(folder / runs.CONFIG, _without_places(runs.read_json(run / runs.CONFIG)))
+    if (run / runs.ANALYSIS).exists():
+        runs.write_bytes(folder / runs.ANALYSIS, (run / runs.ANALYSIS).read_bytes())
     runs.write_metrics(
         folder, [record for event in ("train", "validation", "test") for record in _thinned(found, event)]
     )
@@ -69,9 +71,9 @@ def card(run: Run, name: str) -> str:
         "training": f"{results['iterations']:,} iterations, {results['seconds']:,.0f} s, {machine['threads']} threads",
         "machine": f"{machine['cpu']}, torch {machine['torch']}",
         "test set": "used once, after training; no choice was made on it",
-        "licence": LICENCES.get(run.experiment.task.name, "BSD-3-Clause"),
+        "licence": "BSD-3-Clause" + LICENCES.get(run.experiment.task.name, ""),
     }
-    paper = [f"- {100 * row.value:.1f} %, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
+    paper = [f"- {row.spelled}, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
     parts = [
         f"# {name}",
         reproduce(run),

@@ -8,5 +8,6 @@ from lsnn.neuron import Cells as Cells
 from lsnn.neuron import State as State
 from lsnn.ops import Activity as Activity
 from lsnn.pretrained import load_pretrained as load_pretrained
+from lsnn.probing import probe as probe
 from lsnn.synapses import Connections as Connections
 from lsnn.version import __version__ as __version__

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn.ops import Activity
@@ -19,22 +19,37 @@ class Recurrent(nn.Module):
     """One layer of torch's LSTM, GRU or tanh RNN and a linear readout at every step.
 
     Initialised as the paper's baselines (script dsalaj/sMNIST, TensorFlow): Glorot uniform weights, biases zero but
-    the LSTM's forget gate 1, readout weights and biases N(0, 1).  ``readout_std`` scales the latter.
+    the LSTM's forget gate 1, readout weights and biases N(0, 1).  ``readout_std`` scales the latter.  With
+    ``longest_memory`` the biases of an LSTM's forget gates are log(u), u uniform between 1 and so many steps, and those
+    of its input gates the negative (chrono initialisation, Tallec & Ollivier, ICLR 2018).
     Parameters of 128 units on one input with ten classes: LSTM 67,850, RNN 17,930, counting one bias per unit.
     """
 
     def __init__(
-        self, kind: RecurrentKind, n_in: int, n_hidden: int, n_out: int, *, readout_std: float = 1.0, seed: int = 0
+        self,
+        kind: RecurrentKind,
+        n_in: int,
+        n_hidden: int,
+        n_out: int,
+        *,
+        readout_std: float = 1.0,
+        longest_memory: float | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if kind not in LAYERS:
             raise ValueError(f"unknown kind of network {kind!r}; known: {', '.join(LAYERS)}")
         if n_hidden < 1:
             raise ValueError(f"n_hidden must be at least 1, got {n_hidden}")
+        if longest_memory is not None and (kind != "lstm" or not longest_memory > 1):
+            raise ValueError(f"longest_memory is for an lstm and more than one step, got {longest_memory} for {kind}")
         self.kind, self.n_in, self.n_out = kind, n_in, n_out
         self.layer: nn.RNNBase = LAYERS[kind](n_in, n_hidden)
         self.readout = nn.Linear(n_hidden, n_out)
-        self._initialise(readout_std, generator_for(seed, "baseline"))
+        generator = generator_for(seed, "baseline")
+        self._initialise(readout_std, generator)
+        if longest_memory is not None:
+            self._spread_memory(longest_memory, generator)
 
     @torch.no_grad()
     def _initialise(self, readout_std: float, generator: torch.Generator) -> None:
@@ -51,6 +66,12 @@ class Recurrent(nn.Module):
             b_in[n_hidden : 2 * n_hidden] = 1  # torch's gate order: input, forget, cell, output
         self.readout.weight.normal_(0, readout_std, generator=generator)
         self.readout.bias.normal_(0, readout_std, generator=generator)
+
+    @torch.no_grad()
+    def _spread_memory(self, longest: float, generator: torch.Generator) -> None:
+        n_hidden, bias = self.layer.hidden_size, list(self.layer.parameters())[2]
+        forget = (1 + (longest - 1) * torch.rand(n_hidden, generator=generator)).log()
+        bias[:n_hidden], bias[n_hidden : 2 * n_hidden] = -forget, forget
 
     def forward(
         self,
@@ -72,6 +93,18 @@ class Recurrent(nn.Module):
         if lengths is not None:
             hidden = rolled(hidden, len(hidden) - lengths)
         return Activity(self.readout(hidden), rate=None), end
+
+    def operations(
+        self,
+        inputs: Shaped[Tensor, "time batch n_in"],
+        activity: Activity,
+        lengths: Int64[Tensor, " batch"] | None = None,
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """What a run costs, per example: multiply-accumulates of the layer at every step, of the readout at the end."""
+        w_in, w_hidden, *_ = self.layer.parameters()
+        layer = w_in.numel() + w_hidden.numel()
+        steps = torch.full((inputs.shape[1],), len(inputs)) if lengths is None else lengths
+        return {"multiply_accumulates": (steps * layer + self.readout.weight.numel()).double()}
 
 
 def rolled(values: Shaped[Tensor, "time batch n"], steps: Int64[Tensor, " batch"]) -> Shaped[Tensor, "time batch n"]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn.baselines import Recurrent
@@ -55,6 +55,21 @@ class Bidirectional(nn.Module):
         kept = [name for name in Activity._fields[2:] if getattr(one, name) is not None]
         rate = None if one.rate is None or other.rate is None else self._neurons(one.rate, other.rate)
         return Activity(readout, rate, **dict(zip(kept, traces, strict=True))), None
+
+    def operations(
+        self,
+        inputs: Shaped[Tensor, "time batch n_in"],
+        activity: Activity,
+        lengths: Int64[Tensor, " batch"] | None = None,
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """What the run cost, per example, both directions together; see `LSNN.operations`."""
+        one = other = activity
+        if isinstance(self.ahead, LSNN) and activity.rate is not None:
+            n_regular, n = self.ahead.cells.n_regular, self.ahead.cells.n
+            parts = activity.rate.split([n_regular, n_regular, n - n_regular, n - n_regular], dim=1)
+            one, other = (activity._replace(rate=torch.cat(parts[k::2], dim=1)) for k in (0, 1))
+        costs = [part.operations(inputs, of, lengths) for part, of in ((self.ahead, one), (self.behind, other))]
+        return {name: costs[0][name] + costs[1][name] for name in costs[0]}
 
     def _neurons(self, one: Tensor, other: Tensor) -> Tensor:
         """Values per neuron of both directions side by side."""

@@ -1,4 +1,4 @@
-"""The command line: list, train, resume, sweep, evaluate, report, bench, data."""
+"""The command line: list, train, resume, sweep, evaluate, report, memory, bench, data."""
 
 import contextlib
 import dataclasses
@@ -28,6 +28,7 @@ Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
   lsnn sweep PRESET ...            train over values of settings and over seeds, and compare
   lsnn evaluate DIR|NAME           score a trained network, yours or one from the box, on a whole split
   lsnn report DIR ...              figures and a results page for one run, or a comparison of several
+  lsnn memory DIR|NAME             what a trained network remembers, and in which of its variables
   lsnn bench [WORK ...]            what training costs on this machine, in seconds and megabytes
   lsnn data timit|speech PATH      check a copy of TIMIT, or make a free corpus like it
 
@@ -68,7 +69,7 @@ class SweepOptions:
     """what to train"""
     vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE,VALUE as in network.max-delay=1,10; what is named in one --vary changes in step, several --vary give
-    every combination; a colon joins the two ends of a range"""
+    every combination; a colon joins the items of a list or the two ends of a range, [] is an empty list"""
     set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE for all runs, as in iterations=2000"""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -87,8 +88,10 @@ class EvaluateOptions:
     """run folder, or the name of a trained network in the box"""
     split: Literal["test", "validation"] = "test"
     """which examples"""
+    beside: tuple[Path, ...] = ()
+    """for tasks with a table: other networks to put into it; not given: those from the box by the same preset"""
     data: Path | None = None
-    """score on this data instead of what the network was trained on; as --task.data of lsnn train"""
+    """folder of the task's data, if it is not the one that the run was trained with"""
     audio: Path | None = None
     """instead of a split, with a network trained on timit: a recording to label every 10 ms of, and to draw"""
     out: Path = Path("report")
@@ -108,6 +111,26 @@ class ReportOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class MemoryOptions:
+    """What a network that names one class per trial remembers, and where.
+
+    Class and past input are decoded from thresholds, voltages, spikes and what is on its way; each is tampered with in
+    mid-trial.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """run folder, or the name of a trained network in the box"""
+    every: int = 28
+    """steps between two looks at the state; a row of an image has 28"""
+    examples: int = 5000
+    """examples to fit decoders on, and as many to judge them on"""
+    tampered: int = 512
+    """examples whose trials are tampered with"""
+    out: Path | None = None
+    """folder to write to; not given: the report folder of the run, ./report for a network from the box"""
+
+
+@dataclasses.dataclass(frozen=True)
 class BenchOptions:
     """What training costs on this machine: the reference and the compiled kernel side by side.
 
@@ -116,7 +139,8 @@ class BenchOptions:
     """
 
     works: tyro.conf.Positional[tuple[str, ...]] = ()
-    """any of smnist-paper, smnist-delays, W2, W1, W1-long, W3, L2L, stream, large; none: all that take seconds"""
+    """any of smnist-paper, smnist-delays, W2, W1, W1-long, W3, L2L, l2l-teacher, stream, large; none: all that take
+    seconds"""
     backends: str = "reference,compiled"
     """kernels to measure, separated by commas"""
     memory: Literal["fast", "low"] = "fast"
@@ -175,7 +199,7 @@ def _reason(error: OSError) -> str:
 def _dispatch(arguments: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "list": _list, "train": _train, "resume": _resume, "sweep": _sweep,
-        "evaluate": _evaluate, "report": _report, "bench": _bench, "data": _data,
+        "evaluate": _evaluate, "report": _report, "memory": _memory, "bench": _bench, "data": _data,
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -235,14 +259,14 @@ def _list(arguments: list[str]) -> int:
         return 0
     table = Table("preset", "what it trains", "paper", box=None, pad_edge=False)
     for name, preset in PRESETS.items():
-        paper = ", ".join(f"{100 * row.value:.1f} % ({row.label})" for row in preset.paper)
+        paper = ", ".join(f"{row.spelled} ({row.label})" for row in preset.paper)
         table.add_row(f"[bold]{name}[/bold]", preset.summary, paper)
     Console().print(table)
     return 0
 
 
 def _train(arguments: list[str]) -> int:
-    from lsnn import experiments, presets, training
+    from lsnn import experiments, presets, pretrained, training
 
     if not arguments or arguments[0].startswith("-"):
         if {"-h", "--help"} & set(arguments):
@@ -263,11 +287,14 @@ def _train(arguments: list[str]) -> int:
         """run folder to make; not given: runs/PRESET-SEED"""
         threads: int | None = None
         """torch threads; not given: torch's choice"""
+        start_from: Path | None = None
+        """run folder, or name of a network in the box, whose weights to begin with; not given: random ones"""
 
     TrainOptions.__doc__ = f"Train {name}: {preset.summary}."
     options = _parse(TrainOptions, flags, f"lsnn train {name}", default=TrainOptions(preset.experiment))
     run = options.run or Path("runs") / f"{name}-{options.experiment.seed}"
-    training.start(run, options.experiment, preset=name, threads=options.threads)
+    first = None if options.start_from is None else pretrained.locate(options.start_from)
+    training.start(run, options.experiment, preset=name, threads=options.threads, start_from=first)
     return _proceed(run)
 
 
@@ -337,33 +364,27 @@ def _headline(run: Path) -> str:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from lsnn import results, training
+    from lsnn import evaluation
 
     options = _parse(EvaluateOptions, arguments, "lsnn evaluate")
     if options.audio is not None:
-        return _label(_run_folder(options.run), options.audio, options.out, options.json)
-    experiment, network, iteration = training.restore_network(_run_folder(options.run))
-    if options.data is not None:
-        if not hasattr(experiment.task, "data"):
-            raise UsageError(f"the task {experiment.task.name} makes its data up; leave --data out")
-        task: Any = dataclasses.replace(experiment.task, data=options.data)  # type: ignore[call-arg]
-        experiment = dataclasses.replace(experiment, task=task)
-    scores = results.score(network, experiment, options.split)
+        return _label(options)
+    found = evaluation.evaluate(options.run, options.split, options.beside, options.data)
     if options.json:
-        print(json.dumps({"run": str(options.run), "iteration": iteration, "split": options.split, **scores}))
-        return 0
-    table = Table("metric", options.split, box=None, pad_edge=False)
-    for name, value in scores.items():
-        table.add_row(name, f"{value:.4f}")
-    Console().print(table)
+        where = {"run": str(options.run), "iteration": found.iteration, "split": options.split}
+        print(json.dumps({**where, **found.plain()}))
+    else:
+        evaluation.show(found, options.split)
     return 0
 
 
-def _label(run: Path, audio: Path, out: Path, as_json: bool) -> int:
+def _label(options: EvaluateOptions) -> int:
+    from lsnn import pretrained
     from lsnn.report.speech import label_recording
 
-    labelled = label_recording(run, audio, out)
-    if as_json:
+    assert options.audio is not None
+    labelled = label_recording(pretrained.locate(options.run), options.audio, options.out)
+    if options.json:
         print(json.dumps({**labelled._asdict(), "files": [str(path) for path in labelled.files]}))
         return 0
     for start, stop, phone, sure in labelled.phones:
@@ -380,22 +401,35 @@ def _data(arguments: list[str]) -> int:
     return data_command.main(arguments, _parse, UsageError)
 
 
-def _run_folder(run: Path) -> Path:
-    """A run folder as named, or that of a network in the box."""
-    from lsnn import pretrained
-
-    return run if run.exists() or str(run) not in pretrained.names() else pretrained.folder(str(run))
-
-
 def _report(arguments: list[str]) -> int:
     options = _parse(ReportOptions, arguments, "lsnn report")
     if not options.runs:
         raise UsageError("name one or more run folders, as in: lsnn report runs/store-recall-0")
+    from lsnn import pretrained
     from lsnn.report import write_report
 
-    folders = [_run_folder(run) for run in options.runs]
+    folders = [pretrained.locate(run) for run in options.runs]
     in_box = folders != list(options.runs)
     for path in write_report(folders, options.out or (Path("report") if in_box else None)):
+        print(path)
+    return 0
+
+
+def _memory(arguments: list[str]) -> int:
+    options = _parse(MemoryOptions, arguments, "lsnn memory")
+    if min(options.examples, options.tampered) < 2:
+        raise UsageError(f"examples and tampered must be at least 2, got {options.examples} and {options.tampered}")
+    from lsnn import memory, pretrained, training
+    from lsnn.network import LSNN
+    from lsnn.report import write_memory
+
+    folder = pretrained.locate(options.run)
+    experiment, network, _ = training.restore_network(folder)
+    if not isinstance(network, LSNN):
+        raise UsageError(f"{options.run} does not spike; memory studies LSNNs")
+    studied = memory.study(experiment, network.eval(), options.every, options.examples, options.tampered)
+    out = options.out or (folder / "report" if folder == options.run else Path("report"))
+    for path in write_memory(options.run.name, experiment, studied, out):
         print(path)
     return 0
 

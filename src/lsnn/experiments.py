@@ -15,15 +15,18 @@ from lsnn.network import LSNN
 from lsnn.neuron import Cells
 from lsnn.ops import Backend, Memory
 from lsnn.seeding import generator_for
+from lsnn.tasks.few_shot import FewShotOmniglot
 from lsnn.tasks.sequential_mnist import SequentialMnist
+from lsnn.tasks.sines import Sines
 from lsnn.tasks.store_recall import StoreRecall
+from lsnn.tasks.target_networks import TargetNetworks
 from lsnn.tasks.task import InEpochs
 from lsnn.tasks.timit import Timit
 
 LARGEST = 1e6
 """of any rate or factor: beyond it float32 overflows before a network could learn"""
 
-AnyTask = StoreRecall | SequentialMnist | Timit
+AnyTask = StoreRecall | SequentialMnist | Timit | TargetNetworks | Sines | FewShotOmniglot
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class NonSpiking:
     """units of the layer"""
     readout_std: float = 1.0
     """standard deviation of the initial readout weights and biases"""
+    longest_memory: float | None = None
+    """steps: an LSTM's gates start with forgetting times up to this one; None starts them all at the paper's"""
     bidirectional: bool = False
     """two such networks, one of which hears every sequence backwards, with their readouts added"""
 
@@ -97,7 +102,8 @@ class NonSpiking:
         return Bidirectional(ahead, self._build(n_in, n_out, _behind(seed))) if self.bidirectional else ahead
 
     def _build(self, n_in: int, n_out: int, seed: int) -> Recurrent:
-        return Recurrent(self.cell, n_in, self.n_hidden, n_out, readout_std=self.readout_std, seed=seed)
+        start = {"readout_std": self.readout_std, "longest_memory": self.longest_memory}
+        return Recurrent(self.cell, n_in, self.n_hidden, n_out, **start, seed=seed)
 
 
 def _behind(seed: int) -> int:

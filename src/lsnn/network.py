@@ -163,9 +163,8 @@ class LSNN(nn.Module):
             values[name] = base * self.log_factor[name].exp() if name in self.log_factor else base
         c = self.cells
         surrogate = Surrogate(c.surrogate, c.dampening, c.surrogate_width)
-        return Constants(
-            **values, n_ref=c.n_ref, reset_delay=c.reset_delay, dt=c.dt, tau_out=self.tau_out, surrogate=surrogate
-        )
+        fixed = {"n_ref": c.n_ref, "reset_delay": c.reset_delay, "dt": c.dt, "detach": c.detach}
+        return Constants(**values, **fixed, tau_out=self.tau_out, surrogate=surrogate)
 
     def initial_state(self, batch: int) -> State:
         """The network at rest."""
@@ -211,6 +210,25 @@ class LSNN(nn.Module):
         if lengths is not None and activity.rate is not None:
             activity = activity._replace(rate=activity.rate * (len(inputs) / lengths.to(activity.rate))[:, None])
         return activity._replace(readout=activity.readout.add_(self.bias)), state
+
+    @torch.no_grad()
+    def operations(
+        self,
+        inputs: Shaped[Tensor, "time batch n_in"],
+        activity: Activity,
+        lengths: Int64[Tensor, " batch"] | None = None,
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """What the run cost, per example: spikes that neurons emitted, and synaptic operations.
+
+        A synaptic operation is one event at one active synapse, where an event is a spike of a neuron or any input
+        that is not zero; real-valued inputs are events at every step.
+        """
+        assert activity.rate is not None
+        steps = torch.tensor([len(inputs)]) if lengths is None else lengths
+        spikes = activity.rate.double() * (steps * self.cells.dt / 1000)[:, None]
+        events = torch.cat([(inputs != 0).sum(0), spikes], dim=1)
+        fan_out = torch.bincount(self.synapses.pre[self.synapses.active()], minlength=events.shape[1])
+        return {"spikes": spikes.sum(1), "synaptic_operations": events @ fan_out.double()}
 
     def stepper(self, batch: int = 1, state: State | None = None) -> ops.Stepper:
         """The network as it is now, to be stepped by a closed loop: no gradients, little overhead, on the CPU.

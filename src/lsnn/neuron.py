@@ -14,6 +14,10 @@ Values = float | tuple[float, ...]
 """one value for all neurons, or one per neuron"""
 
 
+Detached = Literal["reset", "threshold"]
+"""reset: what a spike takes from the voltage; threshold: what it is measured against, and with it the adaptation"""
+
+
 @dataclass(frozen=True)
 class Cells:
     """What the neurons are made of.  Regular (LIF) neurons come first in every neuron axis, adaptive ones after.
@@ -49,6 +53,8 @@ class Cells:
     """height of the pseudo-derivative (gamma)"""
     surrogate_width: float = 1.0
     """width of the pseudo-derivative in units of the normalised distance to threshold"""
+    detach: tuple[Detached, ...] = ()
+    """what the gradient does not flow through: the reset, the threshold, or both; the paper's flows through all"""
     trainable: tuple[Literal["tau_m", "tau_a", "beta", "v_th", "noise_std"], ...] = ()
     """constants that are trained, per neuron, each through the logarithm of its factor"""
     dt: float = 1.0
@@ -80,6 +86,9 @@ class Cells:
             raise ValueError(f"reset_delay must be 0 (paper) or 1 (authors' public code), got {self.reset_delay}")
         if self.surrogate not in SHAPES:
             raise ValueError(f"unknown surrogate {self.surrogate!r}; known: {', '.join(SHAPES)}")
+        unknown = [name for name in self.detach if name not in ("reset", "threshold")]
+        if unknown:
+            raise ValueError(f"detach can name reset and threshold, got {unknown[0]!r}")
         if not self.surrogate_width > 0:
             raise ValueError(f"surrogate_width must be positive, got {self.surrogate_width}")
         if not self.dt > 0:
@@ -127,13 +136,14 @@ class Constants(NamedTuple):
     dt: float
     tau_out: float
     surrogate: Surrogate
+    detach: tuple[Detached, ...] = ()
 
     def coefficients(self) -> "Coefficients":
         """The decays per step that the constants stand for, one column per constant: shapes (n, 1)."""
         alpha = torch.exp(-self.dt / self.tau_m)
         rho = torch.exp(-self.dt / self.tau_a)
         alpha, rho, beta, v_th = (constant[:, None] for constant in (alpha, rho, self.beta, self.v_th))
-        return Coefficients(alpha, rho, beta, v_th, self.n_ref, self.reset_delay, self.surrogate)
+        return Coefficients(alpha, rho, beta, v_th, self.n_ref, self.reset_delay, self.surrogate, self.detach)
 
     @property
     def kappa(self) -> float:
@@ -153,6 +163,7 @@ class Coefficients(NamedTuple):
     n_ref: int
     reset_delay: int
     surrogate: Surrogate
+    detach: tuple[Detached, ...] = ()
 
 
 class State(NamedTuple):
@@ -199,16 +210,19 @@ def step(cell: Cell, current: Float[Tensor, "n batch"], k: Coefficients) -> tupl
         dz/du := dampening * shape(u), and 0 while refractory     pseudo-derivative, see surrogates.py
 
     The authors' public code tests the voltage of the step before, so that the reset acts a step later: with
-    reset_delay = 1 the last term of v[t] is  - A[t-1] z[t-2].  Gradients flow through every term.
+    reset_delay = 1 the last term of v[t] is  - A[t-1] z[t-2].  Gradients flow through every term that is not detached:
+    with "reset" the last term of v[t] is a constant to them, with "threshold" every A is.
 
     Returns the cell at t and the threshold A[t].
     """
     v, b, z, z_before, refractory = cell
-    reset = (k.v_th + k.beta * b) * (z_before if k.reset_delay else z)
+    held = k.v_th + k.beta * b
+    reset = (held.detach() if "threshold" in k.detach else held) * (z_before if k.reset_delay else z)
     b = k.rho * b + (1 - k.rho) * z
     threshold = k.v_th + k.beta * b
-    v = k.alpha * v + (1 - k.alpha) * current - reset
-    u = (v - threshold) / threshold
+    v = k.alpha * v + (1 - k.alpha) * current - (reset.detach() if "reset" in k.detach else reset)
+    bar = threshold.detach() if "threshold" in k.detach else threshold
+    u = (v - bar) / bar
     silent = refractory > 0
     fires = k.surrogate.spike(u).masked_fill(silent, 0)
     refractory = torch.where((u > 0) & ~silent, k.n_ref, (refractory - 1).clamp(min=0))

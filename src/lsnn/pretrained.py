@@ -24,6 +24,11 @@ def folder(name: str) -> Path:
     raise ValueError(f"there is no trained network {name!r}; {hint}")
 
 
+def locate(run: Path) -> Path:
+    """A run folder as named, or that of a network in the box."""
+    return run if run.exists() or str(run) not in names() else folder(str(run))
+
+
 def load_pretrained(name: str) -> nn.Module:
     """A trained network from the box, in evaluation mode; its card is README.md in `folder(name)`.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lsnn.bidirectional import spiking_parts
 from lsnn.experiments import Experiment
 from lsnn.supervised import evaluate, noise_source, respond
-from lsnn.tasks import Batch, Classifies, Remembers, Split
+from lsnn.tasks import Analysed, Batch, Classifies, Remembers, Split
 
 
 def score(network: nn.Module, experiment: Experiment, split: Split) -> dict[str, float]:
@@ -26,11 +26,25 @@ def score(network: nn.Module, experiment: Experiment, split: Split) -> dict[str,
 
 
 @torch.no_grad()
+def analysis(network: nn.Module, experiment: Experiment, split: Split) -> dict[str, Tensor] | None:
+    """What the experiment's task has to say beside scores, also of the network before training; None if nothing."""
+    if not isinstance(experiment.task, Analysed):
+        return None
+    noise = noise_source(network, experiment.seed, 0, "analysis")
+    return experiment.task.analyse(network.eval(), split, experiment.build().eval(), **noise)
+
+
+@torch.no_grad()
 def example(network: nn.Module, experiment: Experiment) -> dict[str, Tensor]:
-    """What the network does on the first test example, and each neuron's mean rate over the first batch of them."""
+    """What the network does on the first test example, and each neuron's mean rate over the first batch of them.
+
+    Of a long example the beginning is kept, as many windows as a task with `windows_shown` says.
+    """
     task = experiment.task
     batch = next(iter(task.evaluation("test", experiment.batch_size)))
     one = batch.first()
+    shown = min(getattr(task, "windows_shown", len(one.mask)), len(one.mask))
+    one = Batch(one.inputs[: len(one.inputs) // len(one.mask) * shown], one.target[:shown], one.mask[:shown])
     kept = {"inputs": one.inputs[:, 0], "target": one.target[:, 0], "mask": one.mask[:, 0]}
     if isinstance(task, Remembers):
         kept |= task.remembered()

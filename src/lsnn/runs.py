@@ -6,6 +6,7 @@
     initial.safetensors   network before training
     weights.safetensors   network after training
     example.safetensors   what the trained network did on one test example
+    analysis.safetensors  what more its task has to say about it, where it has
     results.json          test result and cost; written last, so its presence says that the run is finished
 
 Files are replaced whole or not at all, so a run may be killed at any moment.  Nothing in a run folder is executed:
@@ -34,6 +35,7 @@ FORMAT = 1
 
 CONFIG, METRICS, CHECKPOINT = "config.json", "metrics.jsonl", "checkpoint.pt"
 INITIAL, WEIGHTS, EXAMPLE, RESULTS = "initial.safetensors", "weights.safetensors", "example.safetensors", "results.json"
+ANALYSIS = "analysis.safetensors"
 FINISHED = (INITIAL, WEIGHTS, EXAMPLE, RESULTS)
 """files that a finished run has all of"""
 

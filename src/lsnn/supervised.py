@@ -45,7 +45,10 @@ def respond(network: nn.Module, batch: Batch, state: Any = None, **run: Any) -> 
 
 @torch.no_grad()
 def evaluate(network: nn.Module, task: Task, split: Split, batch_size: int, **run: Any) -> dict[str, float]:
-    """Mean loss and metrics over every decision of a split, and firing rates in Hz.  ``run`` goes to the network."""
+    """Mean loss and metrics over every decision of a split, what an example costs on average, firing rates in Hz.
+
+    ``run`` goes to the network.
+    """
     gathered: dict[str, list[Tensor]] = {}
     rates = []
     for batch in task.evaluation(split, batch_size):
@@ -53,6 +56,7 @@ def evaluate(network: nn.Module, task: Task, split: Split, batch_size: int, **ru
         for name, values in {
             "loss": task.loss(activity.readout, batch),
             **task.metrics(activity.readout, batch),
+            **network.operations(batch.inputs, activity, batch.lengths),  # pyright: ignore[reportCallIssue]  # nn.Module cannot say so
         }.items():
             gathered.setdefault(name, []).append(values.double())
         if activity.rate is not None:

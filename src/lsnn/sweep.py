@@ -29,7 +29,8 @@ class Cell(NamedTuple):
 def variations(text: str) -> list[Settings]:
     """Parse what varies together: "network.max-delay=1,10" or, in step, "lr=0.01,0.02 l1=0.01,0.02".
 
-    Values are separated by commas, the two ends of a range by a colon; None is a value.  Raises ValueError.
+    Values are separated by commas, items of one value, such as the two ends of a range, by a colon; None is a value,
+    and so is [], an empty list.  Raises ValueError.
     """
     columns = {}
     for part in text.split():
@@ -64,7 +65,7 @@ def changed(experiment: Experiment, settings: Settings) -> Experiment:
             place = place.get(key) if isinstance(place, dict) else None
         if not isinstance(place, dict) or last not in place:
             raise ValueError(f"there is no setting {name.replace('_', '-')!r}; lsnn train PRESET --help lists all")
-        place[last] = value
+        place[last] = [value] if isinstance(place[last], list) and not isinstance(value, list) else value
     try:
         return config.decode(tree)
     except ValueError as error:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lsnn import config, runs
 from lsnn.bidirectional import spiking_parts
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment
-from lsnn.results import example, machine, n_parameters, score
+from lsnn.results import analysis, example, machine, n_parameters, score
 from lsnn.trainer import Trainer, load_network
 from lsnn.version import __version__
 
@@ -29,18 +29,44 @@ Report = Callable[[dict[str, Any]], None]
 """told of every record of metrics.jsonl, and of every step"""
 
 
-def start(run: Path, experiment: Experiment, *, preset: str | None = None, threads: int | None = None) -> None:
-    """Make the run folder of an experiment.  `proceed` then trains it."""
+def start(
+    run: Path,
+    experiment: Experiment,
+    *,
+    preset: str | None = None,
+    threads: int | None = None,
+    start_from: Path | None = None,
+) -> None:
+    """Make the run folder of an experiment.  `proceed` then trains it.
+
+    start_from: a run folder whose weights to begin with, copied now; the network has to be of the same sizes.
+    """
     threads = checked_threads(torch.get_num_threads() if threads is None else threads)
-    experiment = experiment.resolved()
-    _try_out(experiment)
+    with _processor(threads):
+        experiment = experiment.resolved()
+        _try_out(experiment)
+    first = None if start_from is None else _weights_for(experiment, start_from)
     settings = {
         "lsnn": __version__,
         "preset": preset,
         "threads": threads,  # sums are split by thread: part of what a resumed run repeats
         "experiment": config.encode(experiment),
     }
-    runs.create(run, settings)
+    if first is None:
+        return runs.create(run, settings)
+    runs.create(run, {**settings, "start_from": str(start_from)})
+    runs.write_tensors(run / runs.INITIAL, first)
+
+
+def _weights_for(experiment: Experiment, folder: Path) -> dict[str, Tensor]:
+    """The weights of another run, if they fit."""
+    tensors = restore_network(folder)[1].state_dict()
+    try:
+        load_network(Trainer.start(experiment).network, tensors)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"{folder} has a network of other sizes ({reason}); start from one that fits") from None
+    return tensors
 
 
 def _try_out(experiment: Experiment) -> None:
@@ -75,14 +101,11 @@ def proceed(run: Path, report: Report = lambda record: None) -> dict[str, Any]:
     """
     experiment = load(run)
     threads = checked_threads(runs.read_config(run).get("threads"), f"{run / runs.CONFIG}: ")
-    with runs.locked(run), _threads(threads):
+    with runs.locked(run), _processor(threads):
         if all((run / name).exists() for name in runs.FINISHED):
             return runs.read_results(run)
         trainer = Trainer.start(experiment)
-        if not (run / runs.INITIAL).exists():
-            runs.write_tensors(run / runs.INITIAL, trainer.network.state_dict())
-        if (run / runs.CHECKPOINT).exists():
-            _restore(trainer, run)
+        _begin(trainer, run)
         runs.rewind_metrics(run, trainer.iteration)
         try:
             _train(trainer, run, report)
@@ -92,6 +115,20 @@ def proceed(run: Path, report: Report = lambda record: None) -> dict[str, Any]:
             iteration = runs.read_checkpoint(run)["iteration"] if saved else None
             kept = f"the checkpoint of iteration {iteration} is kept" if saved else "there is no checkpoint yet"
             raise FloatingPointError(f"{error}; {kept}; train anew with a lower --lr or a --clip-norm") from None
+
+
+def _begin(trainer: Trainer, run: Path) -> None:
+    """Bring a new trainer to where its run stands."""
+    drawn = runs.read_config(run).get("start_from") is None
+    if not (run / runs.INITIAL).exists():
+        if not drawn:
+            raise ValueError(f"{run} has lost {runs.INITIAL}, the weights it began with; train anew with --start-from")
+        runs.write_tensors(run / runs.INITIAL, trainer.network.state_dict())
+    if (run / runs.CHECKPOINT).exists():
+        _restore(trainer, run)
+    elif not drawn:
+        with _fitting(run, runs.INITIAL):
+            load_network(trainer.network, runs.read_tensors(run / runs.INITIAL))
 
 
 def _restore(trainer: Trainer, run: Path) -> None:
@@ -135,6 +172,9 @@ def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
     network, experiment = trainer.network, trainer.experiment
     runs.write_tensors(run / runs.WEIGHTS, network.state_dict())
     runs.write_tensors(run / runs.EXAMPLE, example(network, experiment))
+    more = analysis(network, experiment, "test")
+    if more is not None:
+        runs.write_tensors(run / runs.ANALYSIS, more)
     validation, tested = score(network, experiment, "validation"), score(network, experiment, "test")
     _log(run, report, {"event": "test", "iteration": trainer.iteration, **tested})
     results: dict[str, Any] = {
@@ -165,14 +205,20 @@ def restore_network(run: Path) -> tuple[Experiment, nn.Module, int]:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Run with so many torch threads, then with as many as before."""
+def _processor(threads: int) -> Iterator[None]:
+    """Compute with so many torch threads, and with denormal numbers taken for zero; then as before.
+
+    Gradients of an LSTM that have all but faded become denormal, and would cost it seven times the time.  torch's
+    worker threads take the mode over when they are made, which is why `start` sets it too.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
 
 
 def _progress(trainer: Trainer) -> dict[str, Any]:

@@ -6,7 +6,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lsnn import figures
-from lsnn.figures import Group, Learning, Reference, Series, Span, Trial, Window, Wired
+from lsnn.figures import (
+    Contradiction,
+    Group,
+    Learning,
+    Models,
+    Reference,
+    Series,
+    Span,
+    Trial,
+    Values,
+    Window,
+    Wired,
+)
 
 
 def series(*values: float, every: int = 10) -> Series:
@@ -68,6 +80,15 @@ def one_synapse(pre: int, post: int, weight: float, **sizes: int) -> Wired:
     return network._replace(pre=pre_, post=post_, delay=delay_, weight=np.array([weight]))
 
 
+VALUES = Values(np.arange(0, 201, 20), np.linspace(0, 1, 10), np.linspace(1, 0, 10))
+
+
+def models(n_x: int, n_functions: int = 2) -> Models:
+    x = np.linspace(-1, 1, 9) if n_x == 1 else np.stack(np.meshgrid(*[np.linspace(-1, 1, 3)] * 2), 2).reshape(9, 2)
+    generator = np.random.default_rng(2)
+    return Models(x, [0, 1, 5], generator.random((n_functions, 9)), generator.random((n_functions, 3, 9)), (0.0, 1.0))
+
+
 DENSITY = {name: series(0.1, 0.12, 0.13) for name in ("input", "recurrent", "readout")}
 
 
@@ -82,6 +103,11 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "connectivity": lambda: figures.draw_connectivity(wired(), wired(), "after 30 steps", DENSITY, series(9, 5, 4)),
     "connectivity, fixed": lambda: figures.draw_connectivity(None, wired(), "after 30 steps", DENSITY, NOTHING),
     "synapses": lambda: figures.draw_synapses(wired(), wired(), 1.0),
+    "activity, values": lambda: figures.draw_trial(trial(values=VALUES, windows=[])),
+    "in context": lambda: figures.draw_in_context({"own": np.geomspace(1, 0.1, 50), "other": np.ones(50)}, "mse"),
+    "models, lines": lambda: figures.draw_models(models(1)),
+    "models, squares": lambda: figures.draw_models(models(2)),
+    "contradiction": lambda: figures.draw_contradiction(Contradiction(models(1, 1), np.arange(8) / 8, np.ones(8), 4)),
     "rates": lambda: figures.draw_rates(np.linspace(0, 40, 22), 12, 10.0),
     "compared learning": lambda: figures.compare_learning({"a": [series(1, 2, 3), series(2, 3)]}, "accuracy", None),
     "compared test": lambda: figures.compare_test({"a": [90.0, 92.0]}, {"a": [Reference(94.2, "mean")]}, "accuracy"),

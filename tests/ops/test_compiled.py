@@ -44,6 +44,7 @@ class Problem:
     n_ref: int = 3
     reset_delay: int = 0
     surrogate: str = "triangular"
+    detach: tuple[str, ...] = ()
     inputs: str = "spikes"
     density: float = 0.2
     gain: float = 0.3
@@ -70,6 +71,7 @@ class Problem:
             reset_delay=self.reset_delay,
             surrogate=self.surrogate,
             surrogate_width=1.3,
+            detach=self.detach,
             noise_std=0.2 if self.noise else 0.0,
             trainable=self.trainable,
         )
@@ -162,6 +164,7 @@ problems = st.builds(
     n_ref=st.integers(0, 8),
     reset_delay=st.sampled_from([0, 1]),
     surrogate=st.sampled_from(sorted(SHAPES)),
+    detach=st.sampled_from([(), ("reset",), ("threshold",), ("reset", "threshold")]),
     inputs=st.sampled_from(["spikes", "bool", "counts", "float", "currents"]),
     density=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
     gain=st.sampled_from([0.1, 1.0, 10.0]),

@@ -22,7 +22,7 @@ def test_unfinished_run_says_so_and_shows_its_checkpoint(tmp_path: Path) -> None
     folder = write_run(tmp_path / "run", small("smnist"), iterations=40, score=None)
     assert [plate.name for plate in plates_in(folder)] == ["learning", "connectivity", "synapses"]
     page = page_in(folder)
-    assert "**Not finished:** 40 of 6,000 iterations" in page and f"lsnn resume {folder}" in page
+    assert "**Not finished:** 40 of 12,000 iterations" in page and f"lsnn resume {folder}" in page
     assert row_of(page, "test accuracy")[1] == "**not tested yet**"
     titles = {
         ax.get_title(loc="left") for ax in next(p for p in plates_in(folder) if p.name == "connectivity").figure.axes
@@ -31,8 +31,9 @@ def test_unfinished_run_says_so_and_shows_its_checkpoint(tmp_path: Path) -> None
 
 
 def test_changed_settings_are_named_and_set_off_from_the_papers(tmp_path: Path) -> None:
-    page = page_in(write_run(tmp_path / "run", replace(PRESETS["smnist-rnn"].experiment, iterations=60), "smnist-rnn"))
-    assert "lsnn train smnist-rnn --seed 0 --iterations 60\n" in page
+    experiment = replace(PRESETS["smnist-rnn-paper"].experiment, iterations=60)
+    page = page_in(write_run(tmp_path / "run", experiment, "smnist-rnn-paper"))
+    assert "lsnn train smnist-rnn-paper --seed 0 --iterations 60\n" in page
     assert "**Settings differ from the paper's**" in page and "(the paper trains for 36,000 iterations)" in page
 
 

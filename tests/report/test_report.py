@@ -27,7 +27,7 @@ def test_run_that_has_only_begun_gets_a_page(tmp_path: Path) -> None:
     begin(tmp_path / "run", small("smnist"))
     files = write_report([tmp_path / "run"])
     assert [path.name for path in files] == ["results.md"]
-    assert "0 of 6,000 iterations" in files[0].read_text()
+    assert "0 of 12,000 iterations" in files[0].read_text()
 
 
 def test_comparison_goes_to_the_current_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

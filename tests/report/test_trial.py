@@ -25,8 +25,8 @@ def test_probabilities_are_those_of_the_loss(tmp_path: Path) -> None:
     experiment = small("smnist")
     run = read_run(write_run(tmp_path / "run", experiment, iterations=10))
     assert run.example is not None and isinstance(experiment.task, SequentialMnist)
-    assert experiment.task.logit_scale == 30
-    expected = torch.softmax(30 * run.example["readout"], dim=1)
+    assert experiment.task.logit_scale == 100
+    expected = torch.softmax(100 * run.example["readout"], dim=1)
     assert np.allclose(trial_of(run, run.example).probability, expected, atol=1e-6)
 
 

@@ -107,6 +107,9 @@ WORKS: dict[str, Work | Training] = {
     "L2L": Work(
         "learning to learn: dense, long", 10, 10_000, 300, 150, 150, 1, 0.25, max_delay=5, n_ref=5, input_rate=0.02
     ),
+    "l2l-teacher": Training(
+        "a whole training step of learning to learn, the paper's", PRESETS["l2l-teacher-paper"].experiment, settle=8
+    ),
     "stream": replace(W2, about="one sample, step by step", batch=1, steps=2000, streams=True),
     "large": Training("10,000 neurons, a million synapses, on sequential MNIST", _large(), settle=3),
 }
@@ -117,6 +120,7 @@ NEEDS_GB = {
     ("smnist-delays", "reference"): 100.0,
     ("W2", "reference"): 15.0,
     ("L2L", "reference"): 24.0,
+    ("l2l-teacher", "reference"): 24.0,
     ("large", "compiled"): 3.0,
     ("large", "reference"): 100.0,
 }
@@ -127,6 +131,7 @@ LEFT_OUT = {
     ("W1", "reference"),
     ("W1-long", "reference"),
     ("L2L", "reference"),
+    ("l2l-teacher", "reference"),
     ("large", "compiled"),
     ("large", "reference"),
 }

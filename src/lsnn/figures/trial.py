@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lsnn.figures.style import GREY, SIZE, SMALL, Array, styled
-from lsnn.figures.trial_readout import Window, draw_readout
+from lsnn.figures.trial_readout import Values, Window, draw_readout, draw_values
 from lsnn.figures.trial_rows import Group, draw_input, draw_neurons, draw_thresholds
 
 
@@ -37,12 +37,14 @@ class Trial(NamedTuple):
     """(time, adaptive neuron), in units of the baseline threshold"""
     n_regular: int
     probability: Array
-    """(time, readout): softmax of the logits"""
+    """(time, readout): softmax of the logits; unused where values are asked for"""
     windows: Sequence[Window]
     spans: Sequence[Span]
     image: Array | None
     dt: float
     """ms"""
+    values: Values | None = None
+    """where values are asked for, not classes"""
 
 
 @styled
@@ -75,6 +77,9 @@ def _rows(trial: Trial) -> Iterator[tuple[float, Callable[[Axes], None]]]:
                 yield 1.2, partial(draw_neurons, spikes=spikes, kind=kind, dt=dt)
     if trial.thresholds is not None and trial.thresholds.shape[1]:
         yield 1.0, partial(draw_thresholds, thresholds=trial.thresholds, dt=dt)
+    if trial.values is not None:
+        yield 1.4, partial(draw_values, values=trial.values)
+        return
     yield 1.1, partial(draw_readout, probability=trial.probability, windows=trial.windows, dt=dt)
 
 

@@ -1,4 +1,4 @@
-"""The last row of the trial figure: the readout's probabilities, and where an answer is read."""
+"""The last row of the trial figure: the readout's probabilities and where an answer is read, or predicted values."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,6 +17,22 @@ class Window(NamedTuple):
     stop: float
     right: int
     answer: int
+
+
+class Values(NamedTuple):
+    """Predictions of values, one per window."""
+
+    edges: Array
+    """where windows begin, and where the last one ends, ms"""
+    predicted: Array
+    target: Array
+
+
+def draw_values(ax: Axes, values: Values) -> None:
+    """Predictions beside what was asked for, window by window."""
+    label_row(ax, "prediction\n(target)", ORANGE)
+    ax.stairs(values.target, values.edges, color=BLACK, linewidth=1.2, baseline=None)
+    ax.stairs(values.predicted, values.edges, color=ORANGE, linewidth=2.2, baseline=None)
 
 
 def draw_readout(ax: Axes, probability: Array, windows: Sequence[Window], dt: float) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lsnn.baselines import RecurrentKind
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.neuron import Cells
+from lsnn.tasks import is_share
 
 
 class PaperRow(NamedTuple):
@@ -16,6 +17,11 @@ class PaperRow(NamedTuple):
     """in the metric's own unit: a share, not per cent"""
     label: str
     source: str
+
+    @property
+    def spelled(self) -> str:
+        """The value with its unit."""
+        return f"{100 * self.value:.1f} %" if is_share(self.metric) else f"{self.value:.4g}"
 
 
 @dataclass(frozen=True)

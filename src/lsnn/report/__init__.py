@@ -1,7 +1,8 @@
 """Report on runs: figures, and a page of numbers beside the paper's.
 
-run.py reads a run folder; learning.py, synapses.py and trial.py take from it what each figure shows; plates.py
-chooses the figures; page.py (one run) and comparison.py (several) write the page.
+run.py reads a run folder; learning.py, synapses.py, trial.py and analysis.py take from it what each figure shows;
+plates.py chooses the figures; page.py (one run) and comparison.py (several) write the page.  memory.py is a report of
+its own.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from lsnn import figures, runs
 from lsnn.report.comparison import comparison_of
+from lsnn.report.memory import write_memory as write_memory
 from lsnn.report.page import page_of
 from lsnn.report.plates import plates_of
 from lsnn.report.run import read_run

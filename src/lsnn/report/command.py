@@ -25,7 +25,8 @@ def reproduce(run: Run) -> str:
     if run.preset not in PRESETS:
         return f"No preset of this name is known; `{runs.CONFIG}` of the run has every setting."
     summary = PRESETS[run.preset].summary
-    command = " ".join(["lsnn train", run.preset, f"--seed {run.experiment.seed}", *flags(run)])
+    begun = [] if run.start_from is None else [f"--start-from {shlex.quote(run.start_from)}"]
+    command = " ".join(["lsnn train", run.preset, f"--seed {run.experiment.seed}", *begun, *flags(run)])
     return f"{summary[:1].upper()}{summary[1:]}.\n\n```sh\n{command}\n```"
 
 

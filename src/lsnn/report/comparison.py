@@ -7,8 +7,9 @@ import numpy as np
 from lsnn import figures
 from lsnn.figures import Reference
 from lsnn.presets import PRESETS
+from lsnn.report.analysis import baseline
 from lsnn.report.command import flags
-from lsnn.report.cost import cost_of
+from lsnn.report.cost import OPERATIONS, cost_of
 from lsnn.report.learning import chance
 from lsnn.report.plates import Plate, gallery
 from lsnn.report.run import Run
@@ -54,7 +55,7 @@ def _plates(task_name: str, groups: Groups) -> Iterator[Plate]:
     }
     if any(len(series.value) for group in curves.values() for series in group):
         caption = "Thin lines are runs, thick ones means: look for groups that part early, and for seeds that fail."
-        figure = figures.compare_learning(curves, axis_label(metric), chance(first.experiment.task))
+        figure = figures.compare_learning(curves, axis_label(metric), chance(first.experiment.task) or baseline(first))
         yield Plate(f"{task_name}-learning", figure, caption)
     tested = {name: [factor * value for value in _tested(group)] for name, group in groups.items()}
     if any(tested.values()):
@@ -71,7 +72,17 @@ def _tables(groups: Groups) -> Iterator[str]:
     words = f"test {spell(first.metric)}"
     header = ("settings", "runs tested", f"{words}, mean ± std", "best", "paper", "source")
     yield table(header, [_group_row(*group) for group in groups.items()])
-    header = ("run", "settings", "seed", "iterations", words, "wall time", "firing rate", "active synapses")
+    header = (
+        "run",
+        "settings",
+        "seed",
+        "iterations",
+        words,
+        "wall time",
+        "firing rate",
+        "active synapses",
+        "operations",
+    )
     yield table(header, [_run_row(label, run) for label, group in groups.items() for run in group])
 
 
@@ -91,4 +102,5 @@ def _run_row(label: str, run: Run) -> Sequence[str]:
     tested = show(run.metric, run.tested) if run.tested is not None else "not finished"
     iterations = cost["iterations"] if run.results else f"{cost['iterations']} of {planned:,}"
     rest = (cost.get(name, "") for name in ("wall time of training", "mean firing rate", "active synapses"))
-    return run.path.name, f"`{label}`", str(run.experiment.seed), iterations, tested, *rest
+    operations = (cost.get(f"{spell(name)} per example", "") for name in OPERATIONS[1:])
+    return run.path.name, f"`{label}`", str(run.experiment.seed), iterations, tested, *rest, "".join(operations)

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from lsnn.report.run import Run
-from lsnn.report.words import duration
+from lsnn.report.words import duration, spell
+
+OPERATIONS = ("spikes", "synaptic_operations", "multiply_accumulates")
 
 
 def cost_of(run: Run) -> Iterator[tuple[str, str]]:
@@ -29,3 +31,6 @@ def cost_of(run: Run) -> Iterator[tuple[str, str]]:
     rate = results.get("test", {}).get("rate_hz", last.get("rate_hz"))
     if rate is not None:
         yield "mean firing rate", f"{rate:.1f} Hz"
+    for name in OPERATIONS:
+        if name in results.get("test", {}):
+            yield f"{spell(name)} per example", f"{results['test'][name]:,.0f}"

@@ -4,6 +4,7 @@ import numpy as np
 
 from lsnn.experiments import Spiking
 from lsnn.figures import Learning, Reference, Series
+from lsnn.report.analysis import baseline
 from lsnn.report.run import Run
 from lsnn.report.words import axis_label, scale, show
 from lsnn.tasks import Task
@@ -22,7 +23,7 @@ def learning_of(run: Run) -> Learning:
         train_loss=run.series("train", "loss"),
         validation_loss=run.series("validation", "loss"),
         paper=[Reference(factor * row.value, f"{row.label} {show(metric, row.value)}") for row in run.paper],
-        chance=chance(run.experiment.task),
+        chance=chance(run.experiment.task) or baseline(run),
         rates={kind: series for kind, series in _rates(run).items() if len(series.value)},
         rate_target=run.rate_target,
     )

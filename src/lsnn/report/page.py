@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lsnn.presets import PRESETS
+from lsnn.report.analysis import table_of
 from lsnn.report.command import flags, reproduce
 from lsnn.report.cost import cost_of
 from lsnn.report.plates import Plate, gallery
@@ -15,7 +16,7 @@ def page_of(run: Run, plates: Sequence[Plate]) -> str:
     title = run.preset or run.experiment.task.name
     header = ("", "this run", "paper", "source of the paper's number")
     parts = [f"# {title}, seed {run.experiment.seed}", _status(run), reproduce(run)]
-    parts += ["## Numbers", table(header, _numbers(run)), *gallery(plates)]
+    parts += ["## Numbers", table(header, _numbers(run)), *table_of(run), *gallery(plates)]
     return "\n\n".join(parts) + "\n"
 
 

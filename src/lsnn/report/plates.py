@@ -8,6 +8,7 @@ from torch import Tensor
 from lsnn import figures
 from lsnn.experiments import Spiking
 from lsnn.figures import Figure
+from lsnn.report.analysis import drawn
 from lsnn.report.learning import learning_of, rewired
 from lsnn.report.run import Run
 from lsnn.report.speech import heard_in, phone_groups
@@ -30,7 +31,7 @@ def plates_of(run: Run) -> Iterator[Plate]:
     network = run.experiment.network
     spiking = isinstance(network, Spiking)
     if run.metrics:
-        mark = "the paper's numbers" if run.paper else "chance"
+        mark = "the paper's numbers" if run.paper else "what is easily reached"
         also = ", and whether firing rates settle near their target" if spiking else ""
         caption = f"Look for the distance between the validation curve and {mark}{also}."
         yield Plate("learning", figures.draw_learning(learning_of(run)), caption)
@@ -46,6 +47,8 @@ def plates_of(run: Run) -> Iterator[Plate]:
     if run.example is not None and "confusion" in run.example and isinstance(run.experiment.task, Timit):
         caption = "All test frames, shares of each row: look for phones confused within their class, and beyond it."
         yield Plate("confusion", figures.draw_confusion(run.example["confusion"].numpy(), phone_groups()), caption)
+    for name, figure, caption in drawn(run):
+        yield Plate(name, figure, caption)
     if spiking and run.network is not None:
         yield from _of_network(run, network, run.network)
 

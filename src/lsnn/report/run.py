@@ -28,6 +28,9 @@ class Run(NamedTuple):
     """after training, or at the last checkpoint"""
     network_iteration: int
     example: Mapping[str, Tensor] | None
+    analysis: Mapping[str, Tensor] | None
+    start_from: str | None = None
+    """the run whose weights this one began with"""
 
     @property
     def iteration(self) -> int:
@@ -85,7 +88,9 @@ def read_run(path: Path) -> Run:
     if isinstance(experiment.network, Spiking):
         _require(initial, saved_names(experiment.network), path / runs.INITIAL)
         _require(network, saved_names(experiment.network), source)
-    return Run(path, config.get("preset"), experiment, metrics, results, initial, network, iteration, example)
+    analysis = _optional(path / runs.ANALYSIS)
+    what = (experiment, metrics, results, initial, network, iteration, example, analysis)
+    return Run(path, config.get("preset"), *what, config.get("start_from"))
 
 
 def _optional(path: Path) -> dict[str, Tensor] | None:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lsnn.experiments import Spiking
-from lsnn.figures import ORANGE, SKY, Array, Group, Span, Trial, Window
+from lsnn.figures import ORANGE, SKY, Array, Group, Span, Trial, Values, Window
 from lsnn.report.run import Run
-from lsnn.tasks import SequentialMnist, Task
+from lsnn.tasks import Regression, SequentialMnist, Task
 
 
 def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
@@ -29,11 +29,19 @@ def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
         thresholds=thresholds,
         n_regular=n_regular,
         probability=torch.softmax(getattr(task, "logit_scale", 1.0) * example["readout"].float(), dim=1).numpy(),
-        windows=answers(task, example, dt),
+        windows=[] if isinstance(task, Regression) else answers(task, example, dt),
         spans=slots({group.label: group.channels for group in groups}, inputs, len(example["mask"]), dt),
         image=image(task, inputs) if isinstance(task, SequentialMnist) else None,
         dt=dt,
+        values=values(task, example) if isinstance(task, Regression) else None,
     )
+
+
+def values(task: Regression, example: Mapping[str, Tensor]) -> Values:
+    """What was predicted in each step, and what the function gives."""
+    predicted = task.predictions(example["readout"][:, None])[:, 0]
+    edges = task.example_ms * np.arange(len(predicted) + 1)
+    return Values(edges, predicted.numpy(), example["target"].numpy())
 
 
 def _groups(task: Task, n_in: int) -> list[Group]:

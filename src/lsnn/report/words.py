@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from lsnn.tasks import is_share
+
 
 def scale(metric: str) -> float:
     """100 for shares, which are shown in per cent."""
-    return 100.0 if metric == "accuracy" or metric.endswith("_error") else 1.0
+    return 100.0 if is_share(metric) else 1.0
 
 
 def spell(metric: str) -> str:

@@ -1,10 +1,11 @@
 """The seam for new tasks: what a task is, and the batch it hands to a network."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int64, UInt8
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 Split = Literal["train", "validation", "test"]
 Readout = Float[Tensor, "time batch n_out"]
@@ -39,6 +40,29 @@ class Headline(NamedTuple):
     higher_is_better: bool
 
 
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share, which is shown in per cent."""
+    return metric.startswith("accuracy") or metric.endswith("_error")
+
+
+class Table(NamedTuple):
+    """Networks, and what they are compared with, in rows."""
+
+    title: str
+    header: tuple[str, ...]
+    """of the columns of values"""
+    rows: Sequence[tuple[str, tuple[float, ...]]]
+    """name and values of each"""
+    share: bool = False
+    """whether values are shares, which are shown in per cent"""
+
+    def spelled(self, value: float) -> str:
+        """A value as it is printed; nan where there is none."""
+        if math.isnan(value):
+            return "-"
+        return f"{100 * value:.1f} %" if self.share else f"{value:.4f}"
+
+
 @runtime_checkable
 class Task(Protocol):
     """Where sequences come from and how answers are scored.
@@ -47,6 +71,9 @@ class Task(Protocol):
     and the run's config.json, so each has a type, a default, and a docstring with its unit.  It holds no state:
     randomness comes in as a generator, and data files are read when the first batch is drawn.  Losses and metrics are
     per decision; whoever calls them takes the mean.
+
+    A task of long sequences may have `windows_shown`, how many windows of one a figure shows; `Analysed` is for tasks
+    with more to say about a network than scores.
     """
 
     name: ClassVar[str]
@@ -115,4 +142,30 @@ class Classifies(Protocol):
 
     def confusion(self, readout: Readout, batch: Batch) -> Int64[Tensor, "n_out n_out"]:
         """How often each class (row) was named what (column)."""
+        ...
+
+
+@runtime_checkable
+class Analysed(Task, Protocol):
+    """A task that has more to say about a network than its scores.
+
+    A finished run keeps its analysis; `lsnn evaluate` prints its table, with a row for other networks too, and
+    `lsnn report` draws it.
+    """
+
+    def analyse(
+        self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
+    ) -> dict[str, Tensor]:
+        """What the network does on a split, by name.
+
+        before: the network before training, to compare with.  ``run`` goes to the networks.
+        """
+        ...
+
+    def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
+        """Analyses of several networks by name, the one that is judged first."""
+        ...
+
+    def comparable(self, other: Task) -> bool:
+        """Whether networks of that task are asked the same, so that they may stand in one table."""
         ...

@@ -63,6 +63,9 @@ class Neurons(NamedTuple):
     """index into `surrogates.SHAPES`"""
     dampening: float
     inverse_width: float
+    through_reset: float
+    """1; 0 where the reset is detached"""
+    through_threshold: float
 
 
 class Block(NamedTuple):

@@ -125,7 +125,8 @@ def backward_neurons(t, row, b_row, net, ends, cells, block, kept, silent, direc
         psi = where(silent[i], 0, pseudo_derivative(u * cells.inverse_width, cells.shape, word) * cells.dampening)
 
         gz = load(direct.z, p, word) + gb * cells.entry[i]
-        owed = threshold * gv_next  # the reset's debt to the spike that caused it
+        due = gv_next * cells.through_reset  # what the reset owes
+        owed = threshold * due  # to the spike that caused it
         if cells.reset_delay == 0:
             gz = gz - owed
         else:
@@ -143,7 +144,7 @@ def backward_neurons(t, row, b_row, net, ends, cells, block, kept, silent, direc
         store(adjoint.v, p, gv)
         store(adjoint.window, here + p, gv * cells.gain[i])
         if slot >= 0 or adjoint.all_b:
-            ga = -(gu * (u + 1)) - where(peek(block.z, z_reset + i), gv_next, 0)
+            ga = (-(gu * (u + 1)) - where(peek(block.z, z_reset + i), due, 0)) * cells.through_threshold
             if len(direct.threshold):
                 ga = ga + load(direct.threshold, p, word)
             gb = ga * cells.beta[i] + gb * cells.rho[i]
@@ -252,13 +253,14 @@ def backward_start(net, cells, block, kept, adjoint, word):
         if full:
             gz = gz + load(adjoint.back, p, word)
         gz = gather(net.inner[n_in + i], net.row[n_in + i + 1], net, adjoint.window, -size, gz, word)
-        owed = threshold * gv
+        due = gv * cells.through_reset
+        owed = threshold * due
         if cells.reset_delay == 0:
             gz = gz - owed
         else:
             gz = gz - load(adjoint.reset, p, word)
             store(adjoint.z_before, p, load(adjoint.z_before, p, word) - owed)
-        ga = zero - where(peek(block.z, (1 - cells.reset_delay) * n + i), gv, 0)
+        ga = (zero - where(peek(block.z, (1 - cells.reset_delay) * n + i), due, 0)) * cells.through_threshold
         if len(adjoint.beta):
             store(adjoint.beta, p, multiply_add(ga, b, load(adjoint.beta, p, word)))
             store(adjoint.v_th, p, load(adjoint.v_th, p, word) + ga)

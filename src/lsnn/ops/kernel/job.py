@@ -187,6 +187,8 @@ class Job:
             shape=list(SHAPES).index(c.surrogate.name),
             dampening=f(c.surrogate.dampening),
             inverse_width=f(1 / c.surrogate.width),
+            through_reset=f("reset" not in c.detach),
+            through_threshold=f("threshold" not in c.detach),
         )
 
     def block(self, number: int, z: np.ndarray) -> Block:

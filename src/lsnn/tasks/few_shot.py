@@ -1,0 +1,199 @@
+"""Few-shot learning: name characters that are shown one by one, each of which one has seen a few times at most."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from lsnn import omniglot
+from lsnn.losses import masked_cross_entropy, masked_error, window_mean
+from lsnn.seeding import generator_for
+from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table, Task
+
+AT_INSTANCES = (1, 2, 5, 10)
+"""columns of the table, and metrics"""
+
+
+class Shown(NamedTuple):
+    """What an episode shows, image by image."""
+
+    images: Float[Tensor, "image n pixel"]
+    """ink, 0 ... 1"""
+    label: Int64[Tensor, "image n"]
+
+
+@dataclass(frozen=True)
+class FewShotOmniglot:
+    """Episodes of characters never seen before: with each image comes the label of the one before.
+
+    Five characters with labels drawn anew for each episode, ten drawings of each, in random order: the label of a
+    character can be known only from the second of its drawings on.  Pixels and the one-hot label before enter as
+    currents; the mean readout while an image is shown names it.  Alphabets are split, so that characters tested are
+    of alphabets never trained on.
+    Source: Santoro et al. 2016 (memory-augmented networks), asked for by a reviewer of Bellec et al. 2018; sizes of
+    images and times are ours.
+    """
+
+    name: ClassVar[str] = "omniglot"
+    headline: ClassVar[Headline] = Headline("accuracy", higher_is_better=True)
+
+    n_classes: int = 5
+    """characters in an episode"""
+    n_instances: int = 10
+    """drawings of each"""
+    image_ms: int = 20
+    """time an image is shown, ms; 1 for networks that do not spike"""
+    side: int = 20
+    """pixels along each side to which images are reduced"""
+    rotate: bool = True
+    """in training, turn all drawings of a character by the same multiple of 90 degrees: four times the characters"""
+    logit_scale: float = 1.0
+    """factor on the mean readout in the loss's softmax"""
+    n_validation: int = 100
+    """episodes in a validation"""
+    n_test: int = 500
+    """episodes in a test"""
+    data: Path | None = None
+    """folder with Omniglot's zip files"""
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            *(("n_classes", 2), ("n_instances", 2), ("image_ms", 1), ("side", 2)),
+            *(("n_validation", 1), ("n_test", 1)),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not 0 < self.logit_scale < math.inf:
+            raise ValueError(f"logit_scale must be positive and finite, got {self.logit_scale}; 1 leaves logits alone")
+
+    @property
+    def n_in(self) -> int:
+        """Pixels, then a channel per label."""
+        return self.side**2 + self.n_classes
+
+    @property
+    def n_out(self) -> int:
+        """Labels."""
+        return self.n_classes
+
+    @property
+    def windows_shown(self) -> int:
+        """Images of an episode that a figure shows: all."""
+        return self.n_classes * self.n_instances
+
+    def input_groups(self) -> dict[str, slice]:
+        """Pixels, and the label before."""
+        return {"image": slice(0, self.side**2), "label before": slice(self.side**2, self.n_in)}
+
+    def episodes(self, split: Split, n: int, generator: Generator) -> Iterator[Shown]:
+        """n episodes, one after the other."""
+        drawings = omniglot.load(self.data, self.side).split(split)
+        n_characters, n_drawings = drawings.shape[:2]
+        if n_characters < self.n_classes or n_drawings < self.n_instances:
+            raise ValueError(
+                f"the {split} alphabets have {n_characters} characters with {n_drawings} drawings each, an episode "
+                f"needs {self.n_classes} with {self.n_instances}; lower --task.n-classes or --task.n-instances"
+            )
+        label = torch.arange(self.n_classes).repeat_interleave(self.n_instances)
+        for _ in range(n):
+            character = torch.randperm(n_characters, generator=generator)[: self.n_classes]
+            drawing = torch.rand(self.n_classes, n_drawings, generator=generator).argsort(1)[:, : self.n_instances]
+            turns = torch.randint(4, (self.n_classes,), generator=generator)
+            order = torch.randperm(len(label), generator=generator)
+            images = drawings[character[:, None], drawing]  # (class, instance, side, side)
+            if self.rotate and split == "train":
+                images = torch.stack([torch.rot90(some, int(k), (1, 2)) for some, k in zip(images, turns, strict=True)])
+            yield Shown(images.flatten(0, 1).flatten(1)[order] / omniglot.INK, label[order])
+
+    def batch(self, split: Split, n: int, generator: Generator) -> Batch:
+        """n episodes of fresh characters."""
+        return self._batch(list(self.episodes(split, n, generator)))
+
+    def evaluation(self, split: Split, n: int) -> Iterator[Batch]:
+        """The same episodes at every call."""
+        shown = self.episodes(split, self._n(split), generator_for(0, f"{self.name}/evaluation/{split}"))
+        while some := [episode for _, episode in zip(range(n), shown, strict=False)]:
+            yield self._batch(some)
+
+    def loss(self, readout: Readout, batch: Batch) -> Decisions:
+        """Cross-entropy of `logit_scale` times the mean readout while an image is shown, per image."""
+        logits = self.logit_scale * window_mean(readout, self.image_ms)
+        return masked_cross_entropy(logits, batch.target, batch.mask)
+
+    def metrics(self, readout: Readout, batch: Batch) -> dict[str, Decisions]:
+        """accuracy: 1 for an image named right, else 0; accuracy_2: at the second of a character's drawings; ..."""
+        right = 1 - masked_error(window_mean(readout, self.image_ms), batch.target, batch.mask)
+        instance = instances(batch.target)[batch.mask]
+        at = {f"accuracy_{k}": right[instance == k] for k in AT_INSTANCES if k <= self.n_instances}
+        return {"accuracy": right, **at}
+
+    def _n(self, split: Split) -> int:
+        return self.n_test if split == "test" else self.n_validation
+
+    def _batch(self, episodes: list[Shown]) -> Batch:
+        images, label = (torch.stack(part, dim=1) for part in zip(*episodes, strict=True))
+        before = functional.one_hot(label, self.n_classes).roll(1, dims=0).float()
+        before[0] = 0
+        inputs = torch.cat([images, before], dim=2).repeat_interleave(self.image_ms, dim=0)
+        return Batch(inputs, label, torch.ones_like(label, dtype=torch.bool))
+
+    # ---- what more there is to say about a network ---------------------------------------------------------------
+
+    def analyse(
+        self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
+    ) -> dict[str, Tensor]:
+        """instance/NAME: accuracy by instance, (instance), of the network and of a memory of all drawings."""
+        right: dict[str, list[Tensor]] = {"network": [], "nearest drawing so far": []}
+        found = []
+        with torch.no_grad():
+            for batch in self.evaluation(split, 25):
+                answers = window_mean(network(batch.inputs, **run)[0].readout, self.image_ms).argmax(2)
+                right["network"].append((answers == batch.target).flatten())
+                right["nearest drawing so far"].append((self._nearest(batch) == batch.target).flatten())
+                found.append(instances(batch.target).flatten())
+        instance = torch.cat(found)
+        return {
+            f"instance/{name}": torch.stack(
+                [torch.cat(parts)[instance == k + 1].float().mean() for k in range(self.n_instances)]
+            )
+            for name, parts in right.items()
+        }
+
+    def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
+        """Accuracy at some instances of a character."""
+        (_, first), *_ = analyses.items()
+        at = [k for k in AT_INSTANCES if k <= self.n_instances]
+        curves = {name: analysis["instance/network"] for name, analysis in analyses.items()}
+        curves["nearest drawing so far"] = first["instance/nearest drawing so far"]
+        rows = [(name, tuple(curve[k - 1].item() for k in at)) for name, curve in curves.items()]
+        rows.append(("guessing", (1 / self.n_classes,) * len(at)))
+        return Table("accuracy at a character's instance", tuple(map(str, at)), rows, share=True)
+
+    def comparable(self, other: Task) -> bool:
+        """Whether the other task has the same episodes, wherever the files are and however long images are shown."""
+        if not isinstance(other, FewShotOmniglot):
+            return False
+        free = {name: getattr(self, name) for name in ("image_ms", "rotate", "logit_scale", "n_validation", "data")}
+        return replace(other, **free) == self
+
+    def _nearest(self, batch: Batch) -> Int64[Tensor, "image n"]:
+        """Label of the most similar drawing seen so far, by the distance of pixels; label 0 at first."""
+        images = batch.inputs[:: self.image_ms, :, : self.side**2].transpose(0, 1)  # (n, image, pixel)
+        distance = torch.cdist(images, images)
+        future = torch.ones(distance.shape[1:], dtype=torch.bool).triu()
+        nearest = distance.masked_fill(future, math.inf).argmin(2)  # (n, image); of the first, itself
+        label = batch.target.t().gather(1, nearest)
+        label[:, 0] = 0
+        return label.t()
+
+
+def instances(label: Int64[Tensor, "image n"]) -> Int64[Tensor, "image n"]:
+    """Which of its label's images each one is in its episode, counted from 1."""
+    seen = functional.one_hot(label).cumsum(0)
+    return seen.gather(2, label.unsqueeze(2)).squeeze(2)

@@ -1,0 +1,79 @@
+"""A study of an untrained network on small images: what must come out whatever was learned."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lsnn import Cells, cli, memory, training
+from lsnn.experiments import Experiment, NonSpiking, Spiking
+from lsnn.memory.moments import EVERYTHING, SEEN
+from lsnn.tasks import SequentialMnist
+from tests.helpers import TINY, begin
+
+SMALL = Experiment(
+    task=SequentialMnist(pool=True),
+    network=Spiking(cells=Cells(20, 20), connectivity=0.3),
+    iterations=1,
+    batch_size=100,
+)
+
+
+@pytest.fixture(scope="module")
+def studied() -> memory.Study:
+    return memory.study(SMALL, SMALL.build().eval(), every=28, n_decoded=300, n_tampered=150)
+
+
+def test_study_has_a_value_for_every_moment(studied: memory.Study):
+    decoded, tampered = studied.decoded, studied.tampered
+    assert decoded.steps == [28, 56, 84, 112, 140, 168, 196, 224, 252] and decoded.recalled_at == 168
+    assert decoded.back == [168, 140, 112, 84, 56, 28] and tampered.steps == decoded.steps[:-1]
+    assert all(len(values) == 9 for values in decoded.right.values())
+    assert all(len(values) == 6 for values in decoded.explained.values())
+    assert all(len(values) == 8 for values in tampered.right.values())
+    assert (studied.n_decoded, studied.n_tampered) == (300, 150)
+
+
+def test_what_has_just_been_seen_is_known_and_then_forgotten(studied: memory.Study):
+    *_, before, last = studied.decoded.explained[SEEN]
+    assert last > 0.99 > before + 0.1
+
+
+def test_a_network_knows_more_of_the_class_than_chance(studied: memory.Study):
+    right = studied.decoded.right
+    assert max(right[EVERYTHING]) > 0.3 and right[SEEN][-1] < 0.2  # at the end all have just seen the same cue
+
+
+def test_study_is_the_same_at_every_call(studied: memory.Study):
+    again = memory.study(SMALL, SMALL.build().eval(), every=28, n_decoded=300, n_tampered=150)
+    assert again == studied
+
+
+@pytest.mark.parametrize(("experiment", "every", "message"), [
+    (TINY, 5, "store-recall does not ask for one class per trial"),
+    (SMALL, 0, "every must lie in 1 ... 189, three quarters of a trial, got 0"),
+    (SMALL, 190, "got 190"),
+])  # fmt: skip
+def test_what_cannot_be_studied_is_named(experiment: Experiment, every: int, message: str):
+    with pytest.raises(ValueError, match=message):
+        memory.study(experiment, experiment.build(), every, 10, 10)
+
+
+def test_command_writes_page_figure_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = begin(tmp_path / "run", SMALL)
+    training.proceed(run)
+    assert cli.main(["memory", str(run), "--examples", "100", "--tampered", "50"]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.split()]
+    assert {path.name for path in written} == {"memory.md", "memory.json", "memory.png", "memory.pdf"}
+    assert "thresholds exchanged: every example goes on with the thresholds of another" in written[0].read_text()
+    assert json.loads(written[1].read_text())["decoded"]["recalled_at"] == 168
+
+
+def test_command_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = begin(tmp_path / "run", replace(SMALL, network=NonSpiking("rnn", 3), rewiring="off"))
+    training.proceed(run)
+    assert cli.main(["memory", str(run)]) == 2
+    assert capsys.readouterr().err == f"lsnn: error: {run} does not spike; memory studies LSNNs\n"
+    assert cli.main(["memory", str(run), "--tampered", "1"]) == 2
+    assert "must be at least 2, got 5000 and 1" in capsys.readouterr().err

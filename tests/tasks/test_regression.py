@@ -1,0 +1,224 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lsnn import Cells
+from lsnn.experiments import Spiking
+from lsnn.learners import linear_fit
+from lsnn.presets import preset
+from lsnn.results import n_parameters
+from lsnn.tasks import Sines, TargetNetworks
+from lsnn.tasks.regression import Examples, Regression
+from tests.helpers import error
+
+SMALL = TargetNetworks(n_examples=24, example_ms=10, n_channels=20, n_validation=6, n_test=7)
+CELLS = Cells(n_regular=12, n_adaptive=8, tau_a_range=(1.0, 1000.0), beta=1.6, v_th=0.03, dampening=0.4)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def network_for(task: Regression, gain: float = 1.0):
+    network = Spiking(CELLS, connectivity=1.0, max_delay=6, excitatory=None, tau_out=0.0, gain=gain)
+    return network.build(task.n_in, task.n_out, seed=0)
+
+
+# ---- functions -------------------------------------------------------------------------------------------------------
+
+
+def test_target_networks_are_what_their_equation_says():
+    task = TargetNetworks(weight_range=2.0, scaling="none")
+    functions = task.draw(3, seeded())
+    w = 2 * (2 * torch.rand(3, 10, 4, generator=seeded()) - 1)
+    x = task.arguments(5, 3, seeded(1))
+
+    def sigmoid(value: float) -> float:
+        return 1 / (1 + math.exp(-value))
+
+    for e in range(5):
+        for k in range(3):
+            hidden = [sigmoid(float(u[0] * x[e, k, 0] + u[1] * x[e, k, 1] + u[2])) for u in w[k]]
+            expected = sigmoid(sum(float(u[3]) * h for u, h in zip(w[k], hidden, strict=True)))
+            assert functions(x)[e, k].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_min_max_scaling_uses_the_whole_range():
+    task = TargetNetworks()
+    x = task.arguments(4000, 20, seeded())
+    values = task.draw(20, seeded(1))(x)
+    assert values.min() >= 0 and values.max() <= 1
+    assert (values.amin(0) < 0.1).all() and (values.amax(0) > 0.9).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "variance", "residual"),
+    [
+        (TargetNetworks(), 0.062, 0.0205),
+        (TargetNetworks(weight_range=1.0, scaling="none"), 0.0017, 1.3e-5),
+        (Sines(), 4.04, 3.90),
+    ],
+    ids=["main", "literal", "sines"],
+)
+def test_family_is_as_nonlinear_as_the_docs_say(task: Regression, variance: float, residual: float):
+    x, y = task.unseen("test")[1]
+    assert y.var(0).mean().item() == pytest.approx(variance, rel=0.05)
+    assert (linear_fit(x, y) - y).square().mean().item() == pytest.approx(residual, rel=0.1)
+
+
+def test_easier_networks_are_among_those_trained_on_and_not_among_those_tested():
+    task = replace(SMALL, easiest=0.5)
+    assert all(a.equal(b) for a, b in zip(task.unseen("test")[1], SMALL.unseen("test")[1], strict=True))
+    assert task.comparable(SMALL) and task.batch("test", 3, seeded()).target.equal(
+        SMALL.batch("test", 3, seeded()).target
+    )
+
+    def residual(training: bool) -> float:
+        x, y = task.examples(200, 300, seeded(), training)
+        return (linear_fit(x, y) - y).square().mean().item()
+
+    assert 0.2 * residual(False) < residual(True) < 0.7 * residual(False)
+
+
+def test_sines_have_the_paper_s_amplitudes_and_phases():
+    functions = Sines().draw(2000, seeded())
+    x = torch.tensor([0.0, math.pi / 2])[:, None, None].expand(2, 2000, 1)
+    at_zero, at_quarter = functions(x)  # A sin(phi), A cos(phi)
+    amplitude, phase = torch.hypot(at_zero, at_quarter), torch.atan2(at_zero, at_quarter)
+    assert 0.1 <= amplitude.min() < 0.15 and 4.9 < amplitude.max() <= 5
+    assert 0 <= phase.min() < 0.02 and math.pi - 0.02 < phase.max() <= math.pi + 1e-5
+
+
+# ---- what is shown ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", [0, 1, 11, 23])
+def test_no_prediction_depends_on_the_target_it_predicts(example: int):
+    """The leak test: from some example on, targets are shuffled; all predictions up to that one stay, bit for bit."""
+    x, y = SMALL.examples(24, 5, seeded())
+    shuffled = y.clone()
+    shuffled[example:] = y[example:][:, torch.randperm(5, generator=seeded(3))].flip(0)
+    net, predictions = network_for(SMALL, gain=1.5), []
+    for targets in (y, shuffled):
+        inputs = SMALL.episodes(Examples(x, targets), seeded(1)).inputs
+        activity, _ = net(inputs)
+        assert 5 < activity.rate.mean() < 100, "the network spikes"
+        predictions.append(SMALL.predictions(activity.readout))
+    assert predictions[0][: example + 1].equal(predictions[1][: example + 1])
+    if example < 23:
+        assert not predictions[0].equal(predictions[1]), "what follows does depend on it"
+
+
+def test_values_are_fed_back_one_example_late_and_nothing_at_first():
+    task = replace(SMALL, encoding="values", example_ms=2)
+    x, y = task.examples(24, 3, seeded())
+    inputs = task.episodes(Examples(x, y), seeded()).inputs
+    assert inputs.shape == (48, 3, 3)
+    torch.testing.assert_close(inputs[::2, :, :2], x)
+    torch.testing.assert_close(inputs[2::2, :, 2], 2 * y[:-1] - 1)
+    assert (inputs[:2, :, 2] == -1).all(), "value 0, the least of its range"
+
+
+def test_populations_fire_at_the_rate_of_their_tuning():
+    task = replace(SMALL, example_ms=2000, n_channels=15)
+    x, before = torch.tensor([[[-0.5, 1.0]]]), torch.tensor([[0.25]])
+    rate = 1000 * task.encode(x, before, seeded()).double().mean((0, 1))
+    for name, value, low, high in (("x1", -0.5, -1, 1), ("x2", 1.0, -1, 1), ("value before", 0.25, 0, 1)):
+        sigma = 0.1 * (high - low)
+        centres = torch.linspace(low - 2 * sigma, high + 2 * sigma, 15, dtype=torch.float64)
+        expected = 200 * torch.exp(-((centres - value) ** 2) / (2 * sigma**2))
+        spread = (1000 * expected / 2000).sqrt() + 0.1  # of a count over 2 s
+        assert ((rate[task.input_groups()[name]] - expected).abs() < 5 * spread).all()
+
+
+def test_prediction_is_a_linear_readout_of_mean_rates():
+    """With tau_out = 0 the mean readout of a step is W_out . (spike count / 20 ms) + bias."""
+    net = network_for(SMALL, gain=1.5)
+    with torch.no_grad():
+        net.bias.fill_(0.3)
+        activity, _ = net(SMALL.batch("train", 4, seeded()).inputs, record=("spikes",))
+        rates = activity.spikes.unflatten(0, (24, 10)).mean(1)  # per ms
+        readout = net.synapses.post >= net.cells.n
+        w_out = torch.zeros(net.cells.n)
+        w_out[net.synapses.pre[readout] - net.n_in] = net.synapses.theta[readout]
+        assert rates.mean() > 0.005
+        torch.testing.assert_close(SMALL.predictions(activity.readout), rates @ w_out + 0.3, rtol=1e-4, atol=1e-6)
+
+
+def test_unseen_functions_do_not_depend_on_how_they_are_shown():
+    shown = replace(SMALL, encoding="values", example_ms=1)
+    assert all(a.equal(b) for a, b in zip(SMALL.unseen("test")[1], shown.unseen("test")[1], strict=True))
+    assert SMALL.comparable(shown) and not SMALL.comparable(replace(SMALL, weight_range=1.0))
+    assert not SMALL.comparable(Sines(n_examples=24))
+    targets = [torch.cat([b.target for b in task.evaluation("test", n)], 1) for task, n in ((SMALL, 3), (shown, 7))]
+    assert targets[0].equal(targets[1]) and targets[0].shape == (24, 7)
+    assert not SMALL.unseen("validation")[1].y[:, :6].equal(SMALL.unseen("test")[1].y[:, :6])
+
+
+def test_score_counts_from_the_example_where_it_settles():
+    batch = SMALL.batch("train", 2, seeded())
+    readout = torch.zeros(240, 2, 1)
+    errors = batch.target.square()
+    torch.testing.assert_close(SMALL.metrics(readout, batch)["mse"], errors[19:].flatten())
+    torch.testing.assert_close(SMALL.loss(readout, batch), errors.flatten())
+
+
+def test_readout_scale_multiplies_predictions_and_training_episodes_may_be_shorter():
+    task = replace(SMALL, readout_scale=10.0, n_train_examples=21)
+    assert len(task.batch("train", 1, seeded()).target) == 21
+    assert len(task.batch("validation", 1, seeded()).target) == 24
+    readout = torch.rand(240, 2, 1, generator=seeded())
+    torch.testing.assert_close(task.predictions(readout), 10 * SMALL.predictions(readout))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"n_examples": 0}, "n_examples must be at least 1, got 0"),
+        ({"n_examples": 19}, "n_examples must be at least settled = 20, got 19; the paper has 500"),
+        ({"n_train_examples": 3}, "n_train_examples must be at least settled = 20, got 3; the paper has 500"),
+        ({"n_channels": 1}, "n_channels must be at least 2, got 1; the paper has 100"),
+        ({"coding_width": 0.0}, "coding_width must be positive and finite, got 0.0; usual is 0.1"),
+        ({"max_rate_hz": 1000.0}, "max_rate_hz must lie in (0, 1000), got 1000.0; a step is 1 ms, the paper has 200"),
+        ({"easiest": 6.0}, "easiest must lie in (0, 5.0], up to weight_range, got 6.0"),
+        ({"weight_range": -1.0}, "weight_range must lie in (0, 100], got -1.0; the paper's text has 1"),
+    ],
+)
+def test_impossible_fields_are_refused(fields: dict, message: str):
+    assert error(TargetNetworks, **fields) == message
+
+
+# ---- the paper's settings --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "n_in", "n", "n_adaptive"), [("l2l-teacher", 300, 300, 120), ("l2l-sine", 200, 100, 40)]
+)
+def test_presets_have_the_paper_s_sizes(name: str, n_in: int, n: int, n_adaptive: int):
+    network = preset(name).experiment.build()
+    assert (network.n_in, network.cells.n, network.cells.n_adaptive, network.n_out) == (n_in, n, n_adaptive, 1)
+    assert sum(network.synapses.counts().values()) == n_in * n + n * n - n + n
+    tau_a = network.tau_a[network.cells.n_regular :]
+    assert 1 <= tau_a.min() < 60 and 940 < tau_a.max() <= 1000
+
+
+@pytest.mark.parametrize("name", ["l2l-teacher", "l2l-sine"])
+def test_paper_s_presets_have_the_paper_s_settings(name: str):
+    ours, paper = (preset(name + suffix).experiment for suffix in ("", "-paper"))
+    assert (paper.iterations, paper.batch_size, paper.lr, paper.lr_factor(4_999)) == (5_000, 10, 0.001, 1.0)
+    assert (paper.rate_cost, paper.rate_target, paper.rate_reduction, paper.rewiring) == (30.0, 20.0, "mean", "off")
+    assert (paper.task.n_examples, paper.task.example_ms, paper.task.n_train_examples) == (500, 20, None)
+    cells = paper.network.cells
+    assert (cells.tau_a_range, cells.beta, cells.v_th, cells.n_ref) == ((1.0, 1000.0), 1.6, 0.03, 5)
+    assert (cells.dampening, cells.tau_m, paper.network.connectivity, paper.network.tau_out) == (0.4, 20.0, 1.0, 0.0)
+    delay = paper.build().synapses.delay
+    assert (int(delay.min()), int(delay.max())) == (0, 6)
+    assert ours.network == paper.network and ours.task.comparable(paper.task)
+
+
+@pytest.mark.parametrize("name", ["l2l-teacher", "l2l-sine"])
+def test_lstm_has_as_many_parameters(name: str):
+    spiking, lstm = (n_parameters(preset(name + suffix).experiment.build()) for suffix in ("", "-lstm"))
+    assert lstm == pytest.approx(spiking, rel=0.03)
