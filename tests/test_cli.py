@@ -96,7 +96,7 @@ def unfinished(unfinished_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(unfinished_run, tmp_path / "unfinished"))
 
 
-COMMANDS = "list, train, resume, sweep, evaluate, report, memory, bench"
+COMMANDS = "list, train, resume, sweep, evaluate, report, memory, bench, data"
 
 
 # ---- mistakes on the command line ------------------------------------------------------------------------------------
