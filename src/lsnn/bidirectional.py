@@ -62,20 +62,14 @@ class Bidirectional(nn.Module):
         activity: Activity,
         lengths: Int64[Tensor, " batch"] | None = None,
     ) -> dict[str, Float[Tensor, " batch"]]:
-        """What the run cost, per example: the sum over both directions."""
-        if not (isinstance(self.ahead, LSNN) and isinstance(self.behind, LSNN)):
-            parts = [part.operations(inputs, activity, lengths) for part in (self.ahead, self.behind)]
-        else:
-            assert activity.rate is not None
-            sizes = [self.ahead.cells.n_regular, self.behind.cells.n_regular]
-            sizes += [self.ahead.cells.n_adaptive, self.behind.cells.n_adaptive]
-            of_one, of_other, more_of_one, more_of_other = activity.rate.split(sizes, dim=1)
-            rates = torch.cat([of_one, more_of_one], dim=1), torch.cat([of_other, more_of_other], dim=1)
-            parts = [
-                part.operations(inputs, activity._replace(rate=rate), lengths)
-                for part, rate in zip((self.ahead, self.behind), rates, strict=True)
-            ]
-        return {name: parts[0][name] + parts[1][name] for name in parts[0]}
+        """What the run cost, per example, both directions together; see `LSNN.operations`."""
+        one = other = activity
+        if isinstance(self.ahead, LSNN) and activity.rate is not None:
+            n_regular, n = self.ahead.cells.n_regular, self.ahead.cells.n
+            parts = activity.rate.split([n_regular, n_regular, n - n_regular, n - n_regular], dim=1)
+            one, other = (activity._replace(rate=torch.cat(parts[k::2], dim=1)) for k in (0, 1))
+        costs = [part.operations(inputs, of, lengths) for part, of in ((self.ahead, one), (self.behind, other))]
+        return {name: costs[0][name] + costs[1][name] for name in costs[0]}
 
     def _neurons(self, one: Tensor, other: Tensor) -> Tensor:
         """Values per neuron of both directions side by side."""

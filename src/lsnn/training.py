@@ -43,8 +43,8 @@ def start(
     start_from: a run folder whose weights to begin with, copied now; the network has to be of the same sizes.
     """
     threads = checked_threads(torch.get_num_threads() if threads is None else threads)
-    experiment = experiment.resolved()
     with _processor(threads):
+        experiment = experiment.resolved()
         _try_out(experiment)
     first = None if start_from is None else _weights_for(experiment, start_from)
     settings = {

@@ -82,6 +82,10 @@ def test_padding_is_not_in_any_result(task: Timit, network: Spiking | NonSpiking
     if together.rate is not None:
         torch.testing.assert_close(together.rate, torch.cat(rates))
         assert together.rate.mean() > 5, "they should spike"
+    cost = net.operations(batch.inputs, together, batch.lengths)
+    for name, counts in cost.items():
+        single = [net.operations((one := alone(batch, k)).inputs, respond(net, one)[0])[name] for k in range(9)]
+        torch.testing.assert_close(counts, torch.cat(single), rtol=1e-6, atol=0)  # rates are float32
     gradients = []
     for loss in (losses, separate):
         net.zero_grad()

@@ -57,10 +57,12 @@ _ONE_WAY: dict[str, Preset] = {
 }
 
 
-def _both_ways(preset: Preset) -> Preset:
+def _both_ways(name: str, preset: Preset) -> Preset:
     experiment = preset.experiment
     network = replace(experiment.network, bidirectional=True)
-    return Preset(f"{preset.summary}; a second such network hears it backwards", replace(experiment, network=network))
+    return Preset(
+        f"{name}, and a second such network that hears speech backwards", replace(experiment, network=network)
+    )
 
 
-TIMIT: dict[str, Preset] = {**_ONE_WAY, **{f"{name}-bi": _both_ways(preset) for name, preset in _ONE_WAY.items()}}
+TIMIT: dict[str, Preset] = {**_ONE_WAY, **{f"{name}-bi": _both_ways(name, preset) for name, preset in _ONE_WAY.items()}}
