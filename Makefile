@@ -21,14 +21,14 @@ runs/demo/%/results.json: | .venv/ready
 
 demo: .venv/ready
 	@echo "A trained network from the box names the 10,000 test images of MNIST:"
-	@$(BIN)/lsnn evaluate smnist-delays
-	@$(BIN)/lsnn report smnist-delays --out runs/demo/smnist-delays
+	@$(BIN)/lsnn evaluate smnist
+	@$(BIN)/lsnn report smnist --out runs/demo/smnist
 	@$(MAKE) --no-print-directory demo-store-recall
 
 demo-store-recall: runs/demo/store-recall/results.json runs/demo/store-recall-lif/results.json
 	@$(BIN)/lsnn report runs/demo/store-recall
 	@$(BIN)/lsnn report runs/demo/store-recall runs/demo/store-recall-lif --out runs/demo/report
-	@echo "Figures and results: runs/demo/smnist-delays, runs/demo/store-recall/report and, side by side, runs/demo/report"
+	@echo "Figures and results: runs/demo/smnist, runs/demo/store-recall/report and, side by side, runs/demo/report"
 
 test: .venv/ready
 	$(BIN)/python -m pytest

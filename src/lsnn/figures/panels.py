@@ -35,7 +35,7 @@ def draw_panels(panels: Sequence[Panel]) -> Figure:
         for ax, panel in zip(part.subplots(1, len(group), squeeze=False)[0], group, strict=True):
             _draw(ax, panel)
         part.legend(
-            *part.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(group) + 1, columnspacing=1.0
+            *part.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(group), columnspacing=1.0
         )
     return figure
 
