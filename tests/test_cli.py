@@ -465,11 +465,17 @@ def test_real_processes_killed_and_interrupted_end_with_the_same_bytes(lsnn: Lsn
     assert timeless_metrics(run) == timeless_metrics(tmp_path / "peaceful")
 
 
+def heed_ctrl_c() -> None:
+    """Tests may run in the background of a shell, which has its children ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stopped_on_its_way(how: signal.Signals, run: Path, *arguments: str) -> tuple[int, bytes, bytes]:
     """Start a training, and stop it after two more checkpoints."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "lsnn", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes, preexec_fn=heed_ctrl_c)
     versions = {version(run / runs.CHECKPOINT)}
     while process.poll() is None and len(versions) < 3:
         time.sleep(0.003)
