@@ -198,7 +198,10 @@ def test_impossible_experiments_are_refused_and_leave_no_folder(
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "report"])
 def test_missing_run_folder_is_named(refusal: Refusal, command: str):
-    assert refusal(1, command, "nowhere") == "there is no run folder nowhere; lsnn train writes one"
+    assert refusal(1, command, "no/where") == "there is no run folder no/where; lsnn train writes one"
+    line = refusal(1, command, "nowhere")
+    assert line.startswith("there is no run folder nowhere")
+    assert command == "resume" or "; the box has smnist, " in line
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "report"])

@@ -25,8 +25,13 @@ def folder(name: str) -> Path:
 
 
 def locate(run: Path) -> Path:
-    """A run folder as named, or that of a network in the box."""
-    return run if run.exists() or str(run) not in names() else folder(str(run))
+    """A run folder as named, or that of a network in the box.  ValueError for a name that is neither."""
+    if run.exists() or len(run.parts) > 1:
+        return run
+    if str(run) not in names():
+        box = f"the box has {', '.join(names()) or 'none'}"
+        raise ValueError(f"there is no run folder {run}, and no trained network of that name; {box}")
+    return folder(str(run))
 
 
 def load_pretrained(name: str) -> nn.Module:
