@@ -1,6 +1,9 @@
 """Tasks, one frozen dataclass per file.  `Task` is the seam for a new one, which is then entered in TASKS."""
 
+from lsnn.tasks.closed_loop import Environment as Environment
+from lsnn.tasks.closed_loop import Episodes as Episodes
 from lsnn.tasks.few_shot import FewShotOmniglot as FewShotOmniglot
+from lsnn.tasks.navigation import Navigation as Navigation
 from lsnn.tasks.regression import Regression as Regression
 from lsnn.tasks.sequential_mnist import SequentialMnist as SequentialMnist
 from lsnn.tasks.sines import Sines as Sines
