@@ -5,12 +5,14 @@ import dataclasses
 import pytest
 import torch
 
-from lsnn.tasks import Environment, Navigation
+from lsnn.tasks import Environment, Navigation, TMaze
 
 VARIANTS: list[Environment] = [
     Navigation(steps=70),
     Navigation(steps=70, n_channels=7, n_reward=3, goal_radius=0.5, n_goals=3, restart="count"),
     Navigation(steps=70, encoding="values", spread="deviation"),
+    TMaze(),
+    TMaze(steps=50, length=3, cue_length=3, error_cost=0.5),
 ]
 environments = pytest.mark.parametrize("environment", VARIANTS, ids=str)
 
@@ -85,3 +87,12 @@ def test_input_groups_name_every_channel_once(environment: Environment):
 @environments
 def test_episodes_are_counted_for_every_split(environment: Environment):
     assert environment.n_episodes("validation") > 0 and environment.n_episodes("test") > 0
+
+
+@environments
+def test_acting_after_the_end_is_told(environment: Environment):
+    episodes, action = environment.begin(2, seeded()), environment.policy(torch.zeros(2, environment.n_out))
+    for _ in range(environment.steps):
+        episodes.act(action.sample(seeded()))
+    with pytest.raises(ValueError, match=f"over after {environment.steps} steps"):
+        episodes.act(action.sample(seeded()))

@@ -237,9 +237,3 @@ def test_pace_of_an_agent_without_memory_is_the_same_before_and_after():
 def test_impossible_settings_are_told(settings, message):
     with pytest.raises(ValueError, match=message):
         replace(Navigation(), **settings)
-
-
-def test_acting_after_the_end_is_told():
-    arenas = wander(Navigation(steps=5))
-    with pytest.raises(ValueError, match="over after 5 steps"):
-        arenas.act(torch.zeros(8, 2))

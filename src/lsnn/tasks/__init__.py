@@ -10,6 +10,7 @@ from lsnn.tasks.regression import Regression as Regression
 from lsnn.tasks.sequential_mnist import SequentialMnist as SequentialMnist
 from lsnn.tasks.sines import Sines as Sines
 from lsnn.tasks.store_recall import StoreRecall as StoreRecall
+from lsnn.tasks.t_maze import TMaze as TMaze
 from lsnn.tasks.target_networks import TargetNetworks as TargetNetworks
 from lsnn.tasks.task import Analysed as Analysed
 from lsnn.tasks.task import Batch as Batch
