@@ -157,6 +157,19 @@ def visits(record: Record) -> Float[Tensor, "n visit"]:
     return ends.diff(dim=1, prepend=torch.zeros(len(ends), 1))
 
 
+def stretches(
+    position: NDArray[np.floating], arrival: NDArray[np.floating], reached: NDArray[np.bool_]
+) -> list[NDArray[np.floating]]:
+    """Points that one agent passed, (k, 2), from each start to the goal; the last stretch may end anywhere.
+
+    position, arrival: (time, 2).  reached: (time).
+    """
+    ends = [*np.flatnonzero(reached).tolist(), len(reached) - 1]
+    starts = [0, *(end + 1 for end in ends)]
+    parts = zip(starts, ends, strict=False)
+    return [np.concatenate([position[a : b + 1], arrival[b : b + 1]]) for a, b in parts if a <= b]
+
+
 class Pace(NamedTuple):
     """Steps it takes to reach the goal, a search counting at most as long as an episode; the mean over searches."""
 
@@ -265,6 +278,16 @@ class Arenas:
         kept = (self._positions, self._arrivals, self._rewards, self._reached, self._blocked)
         found = {name: torch.from_numpy(rows[: self.step].copy()) for name, rows in zip(names, kept, strict=True)}
         return found | {"goal": torch.from_numpy(self.goal.astype(np.float32))}
+
+    def outcome(self) -> dict[str, NDArray[np.bool_]]:
+        """Whether the latest step ended in the goal, or on the rim: reached, blocked, (n) each."""
+        return {"reached": self._reached[self.step - 1].copy(), "blocked": self._blocked[self.step - 1].copy()}
+
+    def way(self, which: int, steps: int) -> list[NDArray[np.floating]]:
+        """Where one agent went in its latest steps: points, (k, 2), of each stretch between two restarts."""
+        since = max(self.step - steps, 0)
+        some = slice(since, self.step), which
+        return stretches(self._positions[some], self._arrivals[some], self._reached[some])
 
     def _starts(self, which: NDArray[np.int64]) -> NDArray[np.float64]:
         """Positions drawn uniformly in the disc for these episodes."""
