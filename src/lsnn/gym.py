@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lsnn.tasks.navigation import Arenas, Navigation
+from lsnn.tasks.arenas import Arenas
+from lsnn.tasks.navigation import Navigation
 
 try:
     import gymnasium

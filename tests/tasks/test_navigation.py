@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lsnn.policies import Gaussian
-from lsnn.tasks.navigation import AHEAD, Arenas, Navigation, pace, visits
+from lsnn.tasks.arenas import AHEAD, Arenas
+from lsnn.tasks.navigation import Navigation
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -178,49 +179,6 @@ def test_policy_and_value_pass_gradients_to_every_readout():
     assert isinstance(policy, Gaussian) and policy.mean.abs().max() < 1
     (policy.log_prob(policy.sample(seeded()).detach()) + task.value(readout)).sum().backward()
     assert readout.grad is not None and (readout.grad != 0).all()
-
-
-# ---- what is reported -------------------------------------------------------------------------------------------
-
-
-def told(*goals: tuple[int, ...], steps: int = 100) -> dict[str, torch.Tensor]:
-    """A record in which each episode reaches the goal at these steps, counted from 1."""
-    reached = torch.zeros(steps, len(goals), dtype=torch.bool)
-    for episode, at in enumerate(goals):
-        reached[[step - 1 for step in at], episode] = True
-    position = torch.zeros(steps, len(goals), 2)
-    position[:50, :, 0], position[50:, :, 1] = 0.5, 0.9
-    return {"reached": reached, "position": position, "blocked": torch.zeros_like(reached)}
-
-
-def test_visits_are_steps_from_start_to_goal():
-    found = visits(told((30, 50, 55), (), (100,)))
-    nan = math.nan
-    expected = torch.tensor([[30.0, 20, 5], [nan, nan, nan], [100, nan, nan]])
-    torch.testing.assert_close(found, expected, equal_nan=True)
-    assert visits(told((), ())).shape == (2, 1)
-
-
-def test_metrics_of_known_episodes():
-    found = Navigation(steps=100).metrics(told((30, 50, 55), (), (100,)))
-    assert found["goals"].tolist() == [3, 0, 1]
-    assert found["first_goal"].tolist() == [30, 100, 100]
-    assert found["later_goals"].tolist() == [20, 5]
-    torch.testing.assert_close(found["radius"], torch.tensor([0.5, 0.7, 0.7]))
-
-
-def test_pace_counts_searches_that_the_episodes_end_cuts_off():
-    found = pace(told((30, 50, 55), (), (90,)))
-    assert found.first == pytest.approx((30 + 100 + 90) / 3)
-    # four searches, of 5 and 20 steps, and cut off after 10 and after 45: survival 1, 3/4 from 5, 3/8 from 20 on
-    assert found.later == pytest.approx(5 + 0.75 * 15 + 0.375 * 80)
-    assert found.ratio == found.later / found.first
-    assert math.isnan(pace(told((), ())).later)
-
-
-def test_pace_of_an_agent_without_memory_is_the_same_before_and_after():
-    found = pace(wander(Navigation(steps=600), n=1000).record())
-    assert found.ratio == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize(

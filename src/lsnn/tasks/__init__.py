@@ -5,8 +5,8 @@ from lsnn.tasks.closed_loop import Episodes as Episodes
 from lsnn.tasks.closed_loop import Record as Record
 from lsnn.tasks.few_shot import FewShotOmniglot as FewShotOmniglot
 from lsnn.tasks.navigation import Navigation as Navigation
-from lsnn.tasks.navigation import pace as pace
 from lsnn.tasks.regression import Regression as Regression
+from lsnn.tasks.searches import pace as pace
 from lsnn.tasks.sequential_mnist import SequentialMnist as SequentialMnist
 from lsnn.tasks.sines import Sines as Sines
 from lsnn.tasks.store_recall import StoreRecall as StoreRecall

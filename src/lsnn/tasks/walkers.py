@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from lsnn.tasks.navigation import Arenas, Navigation
+from lsnn.tasks.arenas import Arenas
+from lsnn.tasks.navigation import Navigation
 
 Directions = NDArray[np.float64]
 """unit vectors, (n, 2): walkers always go at full speed"""
