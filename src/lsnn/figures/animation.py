@@ -16,8 +16,8 @@ from PIL import Image
 
 from lsnn.figures.arena import RETURN, SEARCH, draw_arena
 from lsnn.figures.foraging import Episode
+from lsnn.figures.oscilloscope import Draw, draw_goal_lines, draw_sweep, rows_of
 from lsnn.figures.style import BLACK, GREY, ORANGE, SIZE, STYLE
-from lsnn.figures.sweep import Draw, draw_goal_lines, draw_sweep, rows_of
 
 DPI = 96
 """960 x 537 pixels"""
