@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from lsnn import figures
 from lsnn.figures import (
     Contradiction,
+    Episode,
+    Foraging,
     Group,
     Learning,
     Models,
@@ -16,6 +18,7 @@ from lsnn.figures import (
     Span,
     Trial,
     Values,
+    Way,
     Window,
     Wired,
 )
@@ -89,6 +92,32 @@ def models(n_x: int, n_functions: int = 2) -> Models:
     return Models(x, [0, 1, 5], generator.random((n_functions, 9)), generator.random((n_functions, 3, 9)), (0.0, 1.0))
 
 
+def way(steps: int = 60, every: int = 25) -> Way:
+    """To and fro along x, with the goal reached every so many steps and a restart then."""
+    step = np.arange(steps) % every
+    position, arrival = (np.stack([0.02 * k, np.zeros(steps)], 1) for k in (step, step + 1))
+    return Way(position, arrival, step == every - 1, np.array([0.8, 0.0]), 0.3)
+
+
+def episode(steps: int = 60, **changes) -> Episode:
+    generator = np.random.default_rng(3)
+    shown = Episode(
+        way(steps),
+        inputs=(generator.random((steps, 8)) < 0.3).astype(np.uint8),
+        groups=[Group("x", range(3)), Group("y", range(3, 6)), Group("reward", [6]), Group("penalty", [7])],
+        spikes=(generator.random((steps, 100)) < 0.05).astype(np.uint8),
+        thresholds=1 + generator.random((steps, 30)),
+        n_regular=70,
+        value=np.linspace(0, 1, steps),
+    )
+    return shown._replace(**changes)
+
+
+FORAGING = Foraging(
+    np.arange(1, 4) * 1000, np.array([1.0, 5.0, 9.0]), np.array([90.0, 60, 40]), np.array([90.0, 30, 9])
+)
+SHORT = Foraging(FORAGING.episodes, FORAGING.goals)
+
 DENSITY = {name: series(0.1, 0.12, 0.13) for name in ("input", "recurrent", "readout")}
 
 
@@ -108,6 +137,12 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "models, lines": lambda: figures.draw_models(models(1)),
     "models, squares": lambda: figures.draw_models(models(2)),
     "contradiction": lambda: figures.draw_contradiction(Contradiction(models(1, 1), np.arange(8) / 8, np.ones(8), 4)),
+    "goals": lambda: figures.draw_goals({"own": FORAGING, "other": SHORT}, [Reference(7.0, "circling")]),
+    "goals alone": lambda: figures.draw_goals({"own": SHORT}),
+    "ways": lambda: figures.draw_ways([way(20)] * 2, [way()] * 3),
+    "visits": lambda: figures.draw_visits({"own": np.array([90.0, 30, 9]), "other": np.array([80, 70, np.nan])}),
+    "episode": lambda: figures.draw_episode(episode()),
+    "episode, no spikes": lambda: figures.draw_episode(episode(spikes=None, thresholds=None, inputs=np.ones((60, 8)))),
     "rates": lambda: figures.draw_rates(np.linspace(0, 40, 22), 12, 10.0),
     "compared learning": lambda: figures.compare_learning({"a": [series(1, 2, 3), series(2, 3)]}, "accuracy", None),
     "compared test": lambda: figures.compare_test({"a": [90.0, 92.0]}, {"a": [Reference(94.2, "mean")]}, "accuracy"),

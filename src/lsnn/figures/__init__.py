@@ -2,11 +2,15 @@
 
 from matplotlib.figure import Figure as Figure
 
+from lsnn.figures.animation import animate as animate
+from lsnn.figures.arena import Way as Way
 from lsnn.figures.comparison import compare_learning as compare_learning
 from lsnn.figures.comparison import compare_test as compare_test
 from lsnn.figures.connectivity import draw_connectivity as draw_connectivity
 from lsnn.figures.curves import Reference as Reference
 from lsnn.figures.curves import Series as Series
+from lsnn.figures.foraging import Episode as Episode
+from lsnn.figures.foraging import draw_episode as draw_episode
 from lsnn.figures.in_context import Contradiction as Contradiction
 from lsnn.figures.in_context import Models as Models
 from lsnn.figures.in_context import draw_contradiction as draw_contradiction
@@ -14,6 +18,10 @@ from lsnn.figures.in_context import draw_in_context as draw_in_context
 from lsnn.figures.in_context import draw_models as draw_models
 from lsnn.figures.learning import Learning as Learning
 from lsnn.figures.learning import draw_learning as draw_learning
+from lsnn.figures.navigation import Foraging as Foraging
+from lsnn.figures.navigation import draw_goals as draw_goals
+from lsnn.figures.navigation import draw_visits as draw_visits
+from lsnn.figures.navigation import draw_ways as draw_ways
 from lsnn.figures.panels import Panel as Panel
 from lsnn.figures.panels import draw_panels as draw_panels
 from lsnn.figures.rates import draw_rates as draw_rates

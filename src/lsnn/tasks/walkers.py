@@ -1,0 +1,97 @@
+"""Agents without a network in the arenas of `Navigation`: what a network's goals are to be compared with."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from lsnn.tasks.arenas import Arenas
+
+if TYPE_CHECKING:
+    from lsnn.tasks.navigation import Navigation
+
+Directions = NDArray[np.float64]
+"""unit vectors, (n, 2): walkers always go at full speed"""
+Walker = Callable[[Arenas, Generator], Callable[[], Directions]]
+"""given arenas and a source of randomness: what tells the direction of the next step, again and again"""
+
+PERSISTENCE = 0.45
+"""of the persistent random walk: 0.3 radians a step at the paper's speed; straighter walks find up to 40 % more"""
+
+
+def erratic(arenas: Arenas, generator: Generator) -> Callable[[], Directions]:
+    """A new random direction in every step."""
+    return lambda: _at(2 * math.pi * _uniform(arenas.n, generator))
+
+
+def persistent(arenas: Arenas, generator: Generator, length: float = PERSISTENCE) -> Callable[[], Directions]:
+    """A direction that turns a little in every step, at random, and is drawn anew where the rim blocks it.
+
+    length: way after which the direction is forgotten (its cosine falls to 1/e), in radii of the disc; standard
+        deviation of a turn is sqrt(2 a_scale / length).
+    """
+    turning = math.sqrt(2 * arenas.task.a_scale / length)
+    heading = 2 * math.pi * _uniform(arenas.n, generator)
+
+    def direction() -> Directions:
+        heading[:] += turning * torch.randn(arenas.n, generator=generator, dtype=torch.float64).numpy()
+        blocked = arenas.reward < 0
+        heading[blocked] = 2 * math.pi * _uniform(int(blocked.sum()), generator)
+        return _at(heading)
+
+    return direction
+
+
+def circling(arenas: Arenas, generator: Generator) -> Callable[[], Directions]:
+    """Around the centre, along the inner edge of where goals may be: the most that one reaches without memory.
+
+    The circle cuts every goal at 5/6 of its radius: in the paper's arena its radius is 0.6, with 15 % more goals than
+    at 0.75, a walk along the rim.
+    """
+    task = arenas.task
+    radius = max(task.goal_distance - task.goal_radius * 5 / 6, task.a_scale)
+
+    def direction() -> Directions:
+        angle = np.arctan2(arenas.position[:, 1], arenas.position[:, 0])
+        return _unit(radius * _at(angle + task.a_scale / radius) - arenas.position)
+
+    return direction
+
+
+def knowing(arenas: Arenas, generator: Generator) -> Callable[[], Directions]:
+    """Straight to the goal, which it is told."""
+    return lambda: _unit(arenas.goal - arenas.position)
+
+
+WALKERS: Mapping[str, Walker] = {
+    "a new direction every ms": erratic,
+    "persistent random walk": persistent,
+    "circling, no memory": circling,
+    "goal known": knowing,
+}
+"""by the names of their rows"""
+
+
+def walk(task: "Navigation", walker: Walker, n: int, generator: Generator) -> dict[str, Tensor]:
+    """The record of n episodes."""
+    arenas = task.begin(n, generator)
+    direction = walker(arenas, generator)
+    for _ in range(task.steps):
+        arenas.act(torch.from_numpy(direction()))
+    return arenas.record()
+
+
+def _uniform(n: int, generator: Generator) -> NDArray[np.float64]:
+    return torch.rand(n, dtype=torch.float64, generator=generator).numpy()
+
+
+def _at(angle: NDArray[np.float64]) -> Directions:
+    return np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def _unit(vectors: NDArray[np.float64]) -> Directions:
+    return vectors / np.maximum(np.hypot(vectors[:, 0], vectors[:, 1]), 1e-12)[:, None]

@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from lsnn.tasks import Navigation, Record, pace
+from lsnn.tasks.walkers import WALKERS, walk
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def goals(record: Record) -> float:
+    return record["reached"].sum(0).double().mean().item()
+
+
+@pytest.fixture(scope="module")
+def records() -> dict[str, Record]:
+    return {name: walk(Navigation(), walker, 300, seeded()) for name, walker in WALKERS.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),  # of simulations of 1,000 episodes; six of our standard errors
+    [
+        ("a new direction every ms", pytest.approx(0.29, abs=0.2)),
+        ("persistent random walk", pytest.approx(4.45, abs=0.8)),
+        ("circling, no memory", pytest.approx(20.7, abs=0.9)),
+        ("goal known", pytest.approx(50.7, abs=1.3)),
+    ],
+)
+def test_walkers_reach_as_many_goals_as_stated(records, name, expected):
+    assert goals(records[name]) == expected
+
+
+def test_goals_of_the_one_who_knows_are_those_of_an_independent_simulation_where_restarts_inside_count():
+    record = walk(Navigation(restart="count"), WALKERS["goal known"], 300, seeded())
+    assert goals(record) == pytest.approx(54.4, abs=1.3)
+
+
+def test_walkers_without_memory_return_no_faster_than_they_searched(records):
+    for name in ("persistent random walk", "circling, no memory", "goal known"):
+        assert pace(records[name]).ratio == pytest.approx(1, abs=0.15)
+
+
+def test_walkers_go_at_full_speed(records):
+    for record in records.values():
+        length = (record["arrival"] - record["position"]).norm(dim=2)[~record["blocked"]]
+        torch.testing.assert_close(length, torch.full_like(length, 0.02), atol=1e-6, rtol=0)
+
+
+def test_walks_follow_from_the_generator():
+    first, again, other = (
+        walk(Navigation(steps=50), WALKERS["persistent random walk"], 3, seeded(seed))["arrival"] for seed in (0, 0, 1)
+    )
+    assert first.equal(again) and not first.equal(other)
