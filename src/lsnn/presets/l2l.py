@@ -34,11 +34,12 @@ _teacher_paper = Experiment(
 )
 _teacher = replace(
     _teacher_paper,
-    task=TargetNetworks(easiest=0.5, n_train_examples=50),
+    task=TargetNetworks(easiest=0.5, easy_steps=2_000, n_train_examples=50),
     iterations=8_000,
     batch_size=32,
     lr=0.002,
     schedule="cosine",
+    rate_cost=3.0,
 )
 _sine_paper = replace(
     _teacher_paper,
