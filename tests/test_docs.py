@@ -18,7 +18,7 @@ def code_blocks(page: str) -> list[str]:
 
 
 def test_the_new_task_of_extending_md_trains(tmp_path, monkeypatch):
-    block, _ = code_blocks("docs/extending.md")
+    block, *_ = code_blocks("docs/extending.md")
     for table in (tasks.TASKS, presets.PRESETS):  # what the block enters is taken out again
         monkeypatch.setitem(table, "which-first", None)
     module = type(sys)("which_first")
@@ -31,7 +31,7 @@ def test_the_new_task_of_extending_md_trains(tmp_path, monkeypatch):
 
 
 def test_the_family_of_functions_of_extending_md_trains(tmp_path, monkeypatch):
-    _, block = code_blocks("docs/extending.md")
+    _, block, *_ = code_blocks("docs/extending.md")
     for table, name in ((tasks.TASKS, "bells"), (presets.PRESETS, "l2l-bells")):
         monkeypatch.setitem(table, name, None)
     module = type(sys)("bells")
@@ -43,6 +43,31 @@ def test_the_family_of_functions_of_extending_md_trains(tmp_path, monkeypatch):
     assert training.proceed(tmp_path / "run")["test"]["mse"] > 0
     x, y = task.unseen("test")[1]
     assert 0 <= y.min() < y.max() <= 1 and y.shape == (20, 2) and x.shape == (20, 2, 1)
+
+
+def test_the_world_of_extending_md_is_one_and_can_be_played(monkeypatch):
+    _, _, block, _ = code_blocks("docs/extending.md")
+    monkeypatch.setitem(tasks.TASKS, "bandit", None)
+    module = type(sys)("bandit")
+    monkeypatch.setitem(sys.modules, "bandit", module)
+    exec(compile(block, "extending.md", "exec"), vars(module))
+    bandit = module.Bandit()
+    assert isinstance(bandit, tasks.Environment)
+    chance, network = torch.Generator().manual_seed(0), lsnn.LSNN(bandit.n_in, lsnn.Cells(20, 20), bandit.n_out)
+    episodes, advance, known = bandit.begin(50, chance), network.stepper(50), bandit.begin(50, chance)
+    for _ in range(bandit.steps):
+        readout, _ = advance(episodes.inputs().float())
+        episodes.act(bandit.policy(readout).sample(chance))
+        known.act(known.better)
+    blind, best = (bandit.metrics(played.record())["rewards"].mean().item() for played in (episodes, known))
+    assert 22 < blind < 28 and 43 < best < 47  # of 50 pulls: 0.5 and 0.9
+
+
+def test_the_gymnasium_code_of_extending_md_runs():
+    *_, block = code_blocks("docs/extending.md")
+    found: dict = {}
+    exec(compile(block, "extending.md", "exec"), found)
+    assert found["picture"].shape == (320, 320, 3) and found["observations"].shape == (64, 160)
 
 
 def test_the_python_of_the_readme_runs(capsys):
