@@ -21,7 +21,8 @@ import torch
 
 from lsnn import Cells, cli, runs, training
 from lsnn.experiments import Experiment, NonSpiking, Spiking
-from lsnn.tasks import StoreRecall
+from lsnn.ppo import Ppo
+from lsnn.tasks import Navigation, StoreRecall
 from lsnn.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +52,30 @@ def tiny_experiment(**changes: Any) -> Experiment:
     return replace(TINY, **changes)
 
 
+ACTING = Experiment(
+    task=Navigation(steps=60, a_scale=0.1, n_channels=8, n_reward=4, n_validation=6, n_test=8),
+    network=Spiking(
+        Cells(n_regular=6, n_adaptive=5, n_ref=3, noise_std=0.03, trainable=("noise_std",)),
+        connectivity=0.4,
+        max_delay=3,
+    ),
+    iterations=12,
+    batch_size=4,
+    rate_cost=100.0,
+    rate_reduction="mean",
+    ppo=Ppo(),
+    validate_every=6,
+    log_every=1,
+    checkpoint_every=5,
+)
+"""an LSNN that acts; a step takes tens of milliseconds"""
+
+
+def acting_experiment(**changes: Any) -> Experiment:
+    """ACTING with some fields changed."""
+    return replace(ACTING, **changes)
+
+
 VARIANTS = {
     "deep-r": tiny_experiment(lr=0.02, l1=1.0, log_every=3),
     "deep-r, carried state, hot": tiny_experiment(lr=0.05, temperature=1e-4, carry_state=True),
@@ -63,6 +88,8 @@ VARIANTS = {
     "free signs": tiny_experiment(
         network=replace(TINY.network, excitatory=None), rewiring="off", clip_norm=0.1, carry_state=True
     ),
+    "acting, several passes": acting_experiment(lr=0.05, ppo=Ppo(gae_lambda=0.9, normalise=True, passes=2)),
+    "acting, lstm": acting_experiment(network=NonSpiking("lstm", 6), rewiring="off"),
     "lstm, carried state": tiny_experiment(network=NonSpiking("lstm", 6), rewiring="off", carry_state=True),
     "gru, carried state": tiny_experiment(network=NonSpiking("gru", 6), rewiring="off", carry_state=True, lr_decay=0.9),
 }  # fmt: skip

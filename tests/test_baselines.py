@@ -61,6 +61,16 @@ def test_memory_of_an_lstm_can_be_spread():
         Recurrent("lstm", 1, 5, 2, longest_memory=1.0)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_single_steps_equal_a_run_up_to_rounding(kind):
+    net, x = Recurrent(kind, 3, 5, 2), inputs()
+    step = net.stepper(x.shape[1])
+    readout = torch.stack([step(now)[0] for now in x])
+    torch.testing.assert_close(readout, net(x)[0].readout, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"inputs must have shape \(4, 3\) \(batch, n_in\), got \(2, 3\)"):
+        step(x[0, :2])
+
+
 def test_seed_decides_the_start():
     a, b, c = (Recurrent("gru", 2, 5, 2, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(a.layer.weight_hh_l0, b.layer.weight_hh_l0)

@@ -54,6 +54,14 @@ def test_noise_does_not_depend_on_how_time_is_cut():
         net(x)
 
 
+def test_noise_drawn_beforehand_is_that_of_the_generator():
+    net, x = network(cells=lsnn.Cells(10, 10, noise_std=0.05)), spikes()
+    drawn = net.draw_noise(*x.shape[:2], torch.Generator().manual_seed(1))
+    given, _ = net(x, noise=drawn)
+    assert given.readout.equal(net(x, generator=torch.Generator().manual_seed(1))[0].readout)
+    assert network().draw_noise(*x.shape[:2], torch.Generator()) is None
+
+
 def test_gradient_flows_through_a_state_that_was_handed_over():
     """Two calls chained through their state give the gradient of one."""
     gradients = []

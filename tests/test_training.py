@@ -16,7 +16,7 @@ from lsnn.experiments import Experiment, NonSpiking
 from lsnn.presets import preset
 from lsnn.results import score
 from lsnn.seeding import generator_for
-from lsnn.supervised import training_loss
+from lsnn.supervised import regularised
 from lsnn.tasks import SequentialMnist
 from lsnn.trainer import STOP_WINDOW, Trainer
 from tests.helpers import (
@@ -400,11 +400,11 @@ def spoil(monkeypatch: pytest.MonkeyPatch, iteration: int, change: Callable[[tor
     """Change the loss of the given training step."""
     calls = iter(range(1, 10**6))
 
-    def spoilt(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, data_loss = training_loss(*arguments)
-        return (change(loss) if next(calls) == iteration else loss), data_loss
+    def spoilt(*arguments: Any) -> torch.Tensor:
+        loss = regularised(*arguments)
+        return change(loss) if next(calls) == iteration else loss
 
-    monkeypatch.setattr("lsnn.trainer.training_loss", spoilt)
+    monkeypatch.setattr("lsnn.trainer.regularised", spoilt)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,10 @@ class Recurrent(nn.Module):
             hidden = rolled(hidden, len(hidden) - lengths)
         return Activity(self.readout(hidden), rate=None), end
 
+    def stepper(self, batch: int = 1) -> "RecurrentStepper":
+        """The network as it is now, to be stepped by a closed loop from rest; no gradients."""
+        return RecurrentStepper(self, batch)
+
     def operations(
         self,
         inputs: Shaped[Tensor, "time batch n_in"],
@@ -105,6 +109,25 @@ class Recurrent(nn.Module):
         steps = torch.full(inputs.shape[1:2], len(inputs)) if lengths is None else lengths
         layer = w_in.numel() + w_hidden.numel()
         return {"multiply_accumulates": (steps * layer + self.readout.weight.numel()).double()}
+
+
+class RecurrentStepper:
+    """A recurrent network in a closed loop, with its state inside; called as `lsnn.ops.Stepper` is."""
+
+    def __init__(self, network: Recurrent, batch: int) -> None:
+        self._network, self._batch = network, batch
+        self._state: RecurrentState | None = None
+
+    @torch.no_grad()
+    def __call__(
+        self, inputs: Shaped[Tensor, "batch n_in"], noise: None = None
+    ) -> tuple[Float[Tensor, "batch n_out"], None]:
+        """One step.  Returns the readout; there are no spikes."""
+        if inputs.shape != (self._batch, self._network.n_in):
+            shape = (self._batch, self._network.n_in)
+            raise ValueError(f"inputs must have shape {shape} (batch, n_in), got {tuple(inputs.shape)}")
+        activity, self._state = self._network(inputs[None], self._state)
+        return activity.readout[0], None
 
 
 def rolled(values: Shaped[Tensor, "time batch n"], steps: Int64[Tensor, " batch"]) -> Shaped[Tensor, "time batch n"]:

@@ -28,7 +28,10 @@ def decode(data: Any) -> Experiment:
     task_type = _lookup("task", TASKS, task.pop("name", None))
     network_type = _lookup("network", NETWORKS, network.pop("kind", None))
     rest = {f.name: f.type for f in dataclasses.fields(Experiment) if f.name not in ("task", "network")}
-    values = {name: _convert(fields.pop(name), kind, name) for name, kind in rest.items() if name in fields}
+    values = {}
+    for name in rest.keys() & fields.keys():
+        given = fields.pop(name)
+        values[name] = _dataclass(given, rest[name], name) if isinstance(given, dict) else _convert(given, rest[name], name)
     _refuse_unknown(fields, "experiment")
     return Experiment(_dataclass(task, task_type, "task"), _dataclass(network, network_type, "network"), **values)
 

@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from torch import Tensor
 
 from lsnn import pretrained, results, runs, training
-from lsnn.tasks import Analysed, Table, Task
+from lsnn.tasks import Analysed, Table
 
 
 class Evaluation(NamedTuple):
@@ -64,7 +64,7 @@ def _companions(folder: Path, task: Analysed) -> list[Path]:
 
 def _analysis_of(other: Path, task: Analysed, split: Literal["test", "validation"]) -> Mapping[str, Tensor]:
     folder = pretrained.locate(other)
-    its: Task = training.load(folder).task
+    its = training.load(folder).task
     if not task.comparable(its):
         raise ValueError(f"{other} was not asked the same as the network it should stand beside; choose another")
     if split == "test" and (folder / runs.ANALYSIS).exists():

@@ -14,11 +14,15 @@ from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.network import LSNN
 from lsnn.neuron import Cells
 from lsnn.ops import Backend, Memory
+from lsnn.ppo import Ppo
 from lsnn.seeding import generator_for
+from lsnn.tasks.closed_loop import Environment
 from lsnn.tasks.few_shot import FewShotOmniglot
+from lsnn.tasks.navigation import Navigation
 from lsnn.tasks.sequential_mnist import SequentialMnist
 from lsnn.tasks.sines import Sines
 from lsnn.tasks.store_recall import StoreRecall
+from lsnn.tasks.t_maze import TMaze
 from lsnn.tasks.target_networks import TargetNetworks
 from lsnn.tasks.task import InEpochs
 from lsnn.tasks.timit import Timit
@@ -26,7 +30,7 @@ from lsnn.tasks.timit import Timit
 LARGEST = 1e6
 """of any rate or factor: beyond it float32 overflows before a network could learn"""
 
-AnyTask = StoreRecall | SequentialMnist | Timit | TargetNetworks | Sines | FewShotOmniglot
+AnyTask = StoreRecall | SequentialMnist | Timit | TargetNetworks | Sines | FewShotOmniglot | Navigation | TMaze
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,9 @@ class Experiment:
     batch_size: int = 256
     """examples per training step"""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """torch's, with its defaults; sgd with momentum 0.9"""
+    """torch's, with its defaults but for adam_eps; sgd with momentum 0.9"""
+    adam_eps: float = 1e-8
+    """what adam and adamw add to the root of the second moment"""
     lr: float = 0.01
     """learning rate"""
     schedule: Literal["step", "cosine", "plateau"] = "step"
@@ -157,6 +163,8 @@ class Experiment:
     """firing rate that the regulariser pulls every neuron towards, Hz"""
     rate_reduction: Literal["sum", "mean"] = "sum"
     """whether the regulariser adds up over neurons or averages"""
+    ppo: Ppo | None = None
+    """how to learn from reward; for tasks in which the network acts, and for no other"""
     carry_state: bool = False
     """start every batch from the state that the last one ended in, instead of from rest"""
     validate_every: int = 100
@@ -176,7 +184,7 @@ class Experiment:
         for name in (*counts, "lr_patience", "epochs", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("lr", "lr_decay"):
+        for name in ("lr", "lr_decay", "adam_eps"):
             if not 0 < getattr(self, name) <= LARGEST:
                 raise ValueError(f"{name} must be positive and at most {LARGEST:g}, got {getattr(self, name)}")
         if not 0 <= self.warmup < max(self.iterations, 1):
@@ -191,6 +199,18 @@ class Experiment:
 
         if self.carry_state and self.network.bidirectional:
             raise ValueError("a bidirectional network has no state to carry on; leave --carry-state out")
+        if isinstance(self.task, Environment):
+            self._check_acting()
+        elif self.ppo is not None:
+            raise ValueError(f"the task {self.task.name} tells what is right and pays no reward; leave --ppo out")
+
+    def _check_acting(self) -> None:
+        if self.ppo is None:
+            raise ValueError(f"the task {self.task.name} is learned from reward; say how with --ppo")
+        if self.network.bidirectional:
+            raise ValueError("a network that acts cannot hear the future; leave --network.bidirectional out")
+        if self.carry_state:
+            raise ValueError("episodes begin at rest; leave --carry-state out")
 
     def resolved(self) -> "Experiment":
         """The same with iterations for epochs, and validations at their ends; reads the training set for it."""
@@ -229,7 +249,8 @@ class Experiment:
         if self.optimizer == "sgd":
             base = torch.optim.SGD(parameters, lr=self.lr, momentum=0.9)
         else:
-            base = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optimizer](parameters, lr=self.lr)
+            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optimizer]
+            base = kind(parameters, lr=self.lr, eps=self.adam_eps)
         if not self.rewires:
             return base
         assert isinstance(self.network, Spiking)

@@ -28,6 +28,7 @@ class LSNN(nn.Module):
     """
 
     synapses: Synapses
+    noise_std: Tensor
 
     def __init__(
         self,
@@ -177,6 +178,7 @@ class LSNN(nn.Module):
         *,
         record: Sequence[Record] = (),
         generator: torch.Generator | None = None,
+        noise: Float[Tensor, "time batch n"] | None = None,
         lengths: Int64[Tensor, " batch"] | None = None,
     ) -> tuple[Activity, State]:
         """Run over ``inputs``, from rest or from ``state``.
@@ -184,6 +186,7 @@ class LSNN(nn.Module):
         inputs: spikes (integer or boolean) or currents (floating point).
         record: any of "spikes", "voltages", "thresholds".
         generator: source of the current noise; needed where noise_std is not zero.
+        noise: instead of a generator, the noise itself, of `draw_noise`.
         lengths: steps of each sequence, where shorter ones begin later, after inputs of zero.  A network at rest stays
             there (unless there is noise), so that nothing else changes: firing rates are per these steps.
 
@@ -197,19 +200,35 @@ class LSNN(nn.Module):
             state = ops.initial_state(wiring, inputs.shape[1])
         elif lengths is not None:
             raise ValueError("sequences with lengths begin at rest; give a state, or lengths")
-        noise = None
-        if bool((constants.noise_std > 0).any()):
+        if noise is None and self.noisy:
             if generator is None:
                 raise ValueError(
                     "a network with noise_std > 0 needs a generator: net(inputs, generator=torch.Generator())"
                 )
-            noise = _noise(inputs, self.cells.n, constants.noise_std.dtype, generator)
+            noise = self.draw_noise(len(inputs), inputs.shape[1], generator)
         activity, state = ops.run(
             inputs, wiring, constants, state, noise=noise, record=record, backend=self.backend, memory=self.memory
         )
         if lengths is not None and activity.rate is not None:
             activity = activity._replace(rate=activity.rate * (len(inputs) / lengths.to(activity.rate))[:, None])
         return activity._replace(readout=activity.readout.add_(self.bias)), state
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is current noise."""
+        return bool((self.noise_std > 0).any())
+
+    def draw_noise(self, steps: int, batch: int, generator: torch.Generator) -> Float[Tensor, "time batch n"] | None:
+        """Standard normal noise for so many steps, None if noise_std is zero.
+
+        Drawn step by step: the stream does not depend on how time is split into calls.
+        """
+        if not self.noisy:
+            return None
+        noise = torch.empty(steps, batch, self.cells.n, dtype=self.noise_std.dtype, device=generator.device)
+        for now in noise:
+            now.normal_(generator=generator)
+        return noise.to(self.noise_std.device)
 
     @torch.no_grad()
     def operations(
@@ -238,10 +257,3 @@ class LSNN(nn.Module):
         """
         state = self.initial_state(batch) if state is None else state
         return ops.Stepper(self.synapses.wiring(), self.constants(), state, self.bias)
-
-
-def _noise(inputs: Tensor, n: int, dtype: torch.dtype, generator: torch.Generator) -> Float[Tensor, "time batch n"]:
-    """Standard normal, drawn step by step: the stream does not depend on how time is split into calls."""
-    steps, batch, _ = inputs.shape
-    draws = [torch.randn(batch, n, dtype=dtype, generator=generator, device=generator.device) for _ in range(steps)]
-    return torch.stack(draws).to(inputs.device)

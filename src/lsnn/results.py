@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from lsnn import reinforced
 from lsnn.bidirectional import spiking_parts
 from lsnn.experiments import Experiment
 from lsnn.supervised import evaluate, noise_source, respond
-from lsnn.tasks import Analysed, Batch, Classifies, Remembers, Split
+from lsnn.tasks import Analysed, Batch, Classifies, Environment, Remembers, Split, Task
+from lsnn.tasks.rollout import episodes, some
 
 
 def score(network: nn.Module, experiment: Experiment, split: Split) -> dict[str, float]:
     """Mean loss, metrics and firing rate over a whole split.  FloatingPointError where the loss is not finite."""
-    network.eval()
-    noise = noise_source(network, experiment.seed, 0, "evaluation")
-    scores = evaluate(network, experiment.task, split, experiment.batch_size, **noise)
+    task, network = experiment.task, network.eval()
+    if isinstance(task, Environment):
+        assert experiment.ppo is not None
+        scores = reinforced.evaluate(network, task, experiment.ppo, split)
+    else:
+        noise = noise_source(network, experiment.seed, 0, "evaluation")
+        scores = evaluate(network, task, split, experiment.batch_size, **noise)
     if not math.isfinite(scores["loss"]):
         raise FloatingPointError(f"the loss on the {split} set is {scores['loss']}")
     return scores
@@ -38,9 +45,12 @@ def analysis(network: nn.Module, experiment: Experiment, split: Split) -> dict[s
 def example(network: nn.Module, experiment: Experiment) -> dict[str, Tensor]:
     """What the network does on the first test example, and each neuron's mean rate over the first batch of them.
 
-    Of a long example the beginning is kept, as many windows as a task with `windows_shown` says.
+    Of a long example the beginning is kept, as many windows as a task with `windows_shown` says.  Where the network
+    acts, the example is an episode, and record/NAME what the world remembers of it.
     """
     task = experiment.task
+    if isinstance(task, Environment):
+        return _episode(network, task)
     batch = next(iter(task.evaluation("test", experiment.batch_size)))
     one = _beginning(batch.first(), getattr(task, "windows_shown", len(batch.mask)))
     kept = {"inputs": one.inputs[:, 0], "target": one.target[:, 0], "mask": one.mask[:, 0]}
@@ -48,12 +58,23 @@ def example(network: nn.Module, experiment: Experiment) -> dict[str, Tensor]:
         kept |= task.remembered()
     if isinstance(task, Classifies):
         kept["confusion"] = confusion(network, experiment, task)
-    kept |= response(network, one, noise_source(network, experiment.seed, 0, "example"))
+    kept |= response(network, one.inputs, **noise_source(network, experiment.seed, 0, "example"))
     if spiking_parts(network):
         activity, _ = respond(network, batch, **noise_source(network, experiment.seed, 0, "evaluation"))
         assert activity.rate is not None
         kept["rates"] = activity.rate.mean(0)
     return kept
+
+
+def _episode(network: nn.Module, environment: Environment) -> dict[str, Tensor]:
+    """The first test episode, and each neuron's mean rate over those that are played beside it."""
+    played = next(episodes(network.eval(), environment, "test"))
+    alone = {name: noise[:, :1] for name, noise in played.again().items()}
+    kept = {"inputs": played.inputs[:, 0], **response(network, played.inputs[:, :1], **alone)}
+    activity, _ = network(played.inputs, **played.again())
+    if activity.rate is not None:
+        kept["rates"] = activity.rate.mean(0)
+    return kept | {f"record/{name}": part for name, part in some(played.record, slice(1)).items()}
 
 
 def _beginning(batch: Batch, windows: int) -> Batch:
@@ -65,11 +86,11 @@ def _beginning(batch: Batch, windows: int) -> Batch:
 
 
 @torch.no_grad()
-def response(network: nn.Module, one: Batch, noise: dict[str, torch.Generator]) -> dict[str, Tensor]:
-    """Readout, and where the network spikes, spikes and thresholds, over a batch of one."""
+def response(network: nn.Module, inputs: Shaped[Tensor, "time 1 n_in"], **run: Any) -> dict[str, Tensor]:
+    """Readout, and where the network spikes, spikes and thresholds.  ``run`` goes to the network."""
     if not spiking_parts(network):
-        return {"readout": respond(network, one)[0].readout[:, 0]}
-    activity, _ = respond(network, one, record=("spikes", "thresholds"), **noise)
+        return {"readout": network(inputs)[0].readout[:, 0]}
+    activity, _ = network(inputs, record=("spikes", "thresholds"), **run)
     assert activity.spikes is not None and activity.thresholds is not None
     return {
         "readout": activity.readout[:, 0],
@@ -83,6 +104,7 @@ def confusion(network: nn.Module, experiment: Experiment, task: Classifies) -> T
     """How often each class (row) of the test set was named what (column)."""
     network.eval()
     noise = noise_source(network, experiment.seed, 0, "evaluation")
+    assert isinstance(experiment.task, Task)
     counts = [
         task.confusion(respond(network, batch, **noise)[0].readout, batch)
         for batch in experiment.task.evaluation("test", experiment.batch_size)

@@ -21,12 +21,11 @@ class RateCost(NamedTuple):
     reduction: Literal["sum", "mean"]
 
 
-def training_loss(task: Task, activity: Activity, batch: Batch, cost: RateCost) -> tuple[Tensor, Tensor]:
-    """The loss to minimise, and the part of it that the task asks for."""
-    data_loss = task.loss(activity.readout, batch).mean()
+def regularised(loss: Tensor, activity: Activity, cost: RateCost) -> Tensor:
+    """A loss with the regulariser, where the network spikes."""
     if activity.rate is None or cost.factor == 0:
-        return data_loss, data_loss
-    return data_loss + cost.factor * rate_regulariser(activity.rate.mean(0), cost.target, cost.reduction), data_loss
+        return loss
+    return loss + cost.factor * rate_regulariser(activity.rate.mean(0), cost.target, cost.reduction)
 
 
 def noise_source(network: nn.Module, seed: int, iteration: int, stream: str = "noise") -> dict[str, torch.Generator]:

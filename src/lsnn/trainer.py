@@ -16,10 +16,13 @@ from lsnn.bidirectional import spiking_parts
 from lsnn.experiments import Experiment
 from lsnn.network import LSNN
 from lsnn.neuron import State
+from lsnn.ops import Activity
+from lsnn.reinforced import judged, lesson, losses
 from lsnn.seeding import generator_for
-from lsnn.supervised import RateCost, noise_source, respond, training_loss
+from lsnn.supervised import RateCost, noise_source, regularised, respond
 from lsnn.synapses import Synapses
-from lsnn.tasks import Batch, InEpochs
+from lsnn.tasks import Batch, Environment, InEpochs, Task
+from lsnn.tasks.rollout import Played, play
 
 STOP_WINDOW = 20
 """training steps over which the stopping criterion averages (authors' store-recall tutorial)"""
@@ -60,10 +63,12 @@ class Trainer:
         scheduler = LambdaLR(optimizer, lambda iteration: experiment.lr_factor(iteration, watch.decays))
         return cls(experiment, network, optimizer, scheduler, watch=watch)
 
-    def batch(self) -> Batch:
-        """The next training batch."""
+    def batch(self) -> Batch | Played:
+        """The next training batch; where the network acts, the episodes that it plays."""
         experiment, task = self.experiment, self.experiment.task
         n, seed = experiment.batch_size, experiment.seed
+        if isinstance(task, Environment):
+            return play(self.network, task, n, seed, "train", self.iteration)
         if isinstance(task, InEpochs):
             epoch, place = divmod(self.iteration, task.n_batches(n))
             return task.batch_of_epoch(place, n, generator_for(seed, "epoch", epoch))
@@ -71,32 +76,59 @@ class Trainer:
 
     def step(self) -> dict[str, float]:
         """One training step.  Raises FloatingPointError, before anything has changed, where numbers blow up."""
-        experiment, task = self.experiment, self.experiment.task
         self.network.train()
-        batch = self.batch()
         started = time.perf_counter()
+        batch = self.batch()
+        if isinstance(batch, Played):
+            metrics = self._learn_from_reward(batch)
+        else:
+            started = time.perf_counter()
+            metrics = self._learn_from_targets(batch)
+        self.scheduler.step()
+        self.iteration += 1
+        self.seconds += time.perf_counter() - started
+        self.recent.append(metrics[self.experiment.task.headline.metric])
+        return metrics
+
+    def _learn_from_targets(self, batch: Batch) -> dict[str, float]:
+        experiment, task = self.experiment, self.experiment.task
+        assert isinstance(task, Task)
         noise = noise_source(self.network, experiment.seed, self.iteration)
         activity, state = respond(self.network, batch, self.carried, **noise)
+        loss = task.loss(activity.readout, batch).mean()
+        self._descend(loss, activity)
+        if experiment.carry_state:
+            self.carried = _detached(state)
+        metrics = task.metrics(activity.readout.detach(), batch).items()
+        return {
+            "loss": loss.item(),
+            **{name: values.mean().item() for name, values in metrics},
+            **self._rates(activity),
+        }
+
+    def _learn_from_reward(self, played: Played) -> dict[str, float]:
+        task, how = self.experiment.task, self.experiment.ppo
+        assert isinstance(task, Environment) and how is not None
+        learned = lesson(played, how)
+        found = {}
+        for _ in range(how.passes):
+            activity, _ = self.network(played.inputs, **played.again())
+            loss = losses(task, activity.readout, played, learned, how).mean()
+            self._descend(loss, activity)
+            found = found or {"loss": loss.item(), **judged(task, played, learned), **self._rates(activity)}
+        return found
+
+    def _descend(self, loss: Tensor, activity: Activity) -> None:
+        """A step of the optimizer down the gradient of a loss and the regulariser."""
+        experiment = self.experiment
         cost = RateCost(experiment.rate_cost, experiment.rate_target, experiment.rate_reduction)
-        loss, data_loss = training_loss(task, activity, batch, cost)
+        loss = regularised(loss, activity, cost)
         if not math.isfinite(loss.item()):
             raise FloatingPointError(f"the loss is {loss.item()} at iteration {self.iteration + 1}")
         self.optimizer.zero_grad()
         loss.backward()
         self._check_and_clip_gradient()
         self.optimizer.step()
-        self.scheduler.step()
-        if experiment.carry_state:
-            self.carried = _detached(state)
-        self.iteration += 1
-        self.seconds += time.perf_counter() - started
-
-        metrics = {
-            name: values.mean().item() for name, values in task.metrics(activity.readout.detach(), batch).items()
-        }
-        self.recent.append(metrics[task.headline.metric])
-        rates = {} if activity.rate is None else _rates(self.network, activity.rate.detach().mean(0))
-        return {"loss": data_loss.item(), **metrics, **rates}
 
     def _check_and_clip_gradient(self) -> None:
         gradients = {name: p.grad for name, p in self.network.named_parameters() if p.grad is not None}
@@ -107,6 +139,17 @@ class Trainer:
             raise FloatingPointError(f"{which} is not finite at iteration {self.iteration + 1}")
         if self.experiment.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self.network.parameters(), self.experiment.clip_norm, norm)
+
+    def _rates(self, activity: Activity) -> dict[str, float]:
+        if activity.rate is None:
+            return {}
+        rate = activity.rate.detach().mean(0)
+        rates = {"rate_hz": rate.mean().item()}
+        n_regular = sum(part.cells.n_regular for part in spiking_parts(self.network))
+        if 0 < n_regular < len(rate):
+            regular, adaptive = rate[:n_regular], rate[n_regular:]
+            rates |= {"rate_regular_hz": regular.mean().item(), "rate_adaptive_hz": adaptive.mean().item()}
+        return rates
 
     def validated(self, value: float) -> None:
         """Take a validation's headline metric into account: keep the best network, lower the learning rate."""
@@ -228,11 +271,3 @@ def _detached(state: Any) -> Any:
     if isinstance(state, State | Tensor):
         return state.detach()
     return tuple(part.detach() for part in state)
-
-
-def _rates(network: nn.Module, rate: Tensor) -> dict[str, float]:
-    rates = {"rate_hz": rate.mean().item()}
-    n_regular = sum(part.cells.n_regular for part in spiking_parts(network))
-    if 0 < n_regular < len(rate):
-        rates |= {"rate_regular_hz": rate[:n_regular].mean().item(), "rate_adaptive_hz": rate[n_regular:].mean().item()}
-    return rates

@@ -300,6 +300,22 @@ def test_single_steps_equal_a_run_bit_for_bit(inputs, reset_delay, wiring):
     assert all(torch.equal(a, b) for a, b in zip(stepper.state, last, strict=True))
 
 
+def test_a_stepper_holds_the_thresholds_of_some_samples():
+    problem = Problem(batch=40, steps=30, noise=True, gain=3.0)  # two blocks
+    net, x, state = problem.net(), problem.signal(), problem.state()
+    noise = problem.draw(problem.steps, problem.batch, net.synapses.n, kind=torch.randn)
+    free, held = (ops.Stepper(net.synapses.wiring(), net.constants(), state) for _ in range(2))
+    some = torch.arange(40) % 3 == 0
+    for t in range(problem.steps):
+        if t == 10:
+            held.hold(some)
+            then = held.state.b
+        spikes = free(x[t], noise[t])[1]
+        assert held(x[t], noise[t])[1][~some].equal(spikes[~some])
+    assert held.state.b[some].equal(then[some]) and held.state.b[~some].equal(free.state.b[~some])
+    assert not free.state.b[some].equal(then[some])
+
+
 def test_the_readout_of_a_stepper_includes_the_bias():
     net, x = _net_and_signal(batch=1)
     with torch.no_grad():

@@ -14,7 +14,7 @@ from lsnn.memory.tampering import TAMPERINGS, derangement
 from lsnn.network import LSNN
 from lsnn.seeding import generator_for
 from lsnn.supervised import noise_source
-from lsnn.tasks import Batch, Split
+from lsnn.tasks import Batch, Split, Task
 
 Shares = dict[str, list[float | None]]
 
@@ -67,6 +67,8 @@ def study(
     Raises ValueError for a task that asks for something else, and for stretches that are no shorter than a trial.
     """
     task = experiment.task
+    if not isinstance(task, Task):
+        raise ValueError(f"in {task.name} the network acts; a study of memory needs trials that are the same for all")
     trial = next(_examples(experiment, "validation", 1))
     steps = len(trial.inputs)
     if len(trial.target) != 1 or task.headline.metric != "accuracy":
@@ -83,6 +85,7 @@ def study(
 def _examples(experiment: Experiment, split: Split, n: int) -> Iterator[Batch]:
     """Batches of n examples of a split, or of all if it has fewer; the same at every call."""
     task, size = experiment.task, experiment.batch_size
+    assert isinstance(task, Task)
     if split == "train":
         batches = (task.batch(split, size, generator_for(0, "memory", index)) for index in range(-(-n // size)))
     else:
@@ -150,6 +153,7 @@ def _decoders(
 
 def _tamper(experiment: Experiment, network: LSNN, batches: list[Batch], every: int) -> Tampered:
     task, noise = experiment.task, noise_source(network, experiment.seed, 0, "memory")
+    assert isinstance(task, Task)
     right: dict[tuple[int, str], float] = {}
     intact = 0.0
     for index, batch in enumerate(batches):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
@@ -44,6 +44,7 @@ class Stepper:
         self._kept = Kept(np.empty((0, job.size), job.dtype), np.empty((0, 0), job.dtype))
         z = np.empty((job.n_blocks, 3, wiring.n), job.word.dtype)
         self._blocks = [job.block(number, z) for number in range(job.n_blocks)]
+        self._held: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.state = state
 
     def __call__(
@@ -60,7 +61,18 @@ class Stepper:
         current = self._no_noise if noise is None else noise.detach().to(self._dtype).contiguous().numpy()[None]
         for block in self._blocks:
             forward.stream(self._net, self._cells, block, x, self._none, current, self._kept, outputs, job.word)
+        for b, where, kept in self._held:
+            np.copyto(b, kept, where=where)
         return torch.from_numpy(readout[0] + self._bias), torch.from_numpy(spikes[0])
+
+    def hold(self, samples: Bool[Tensor, " batch"]) -> None:
+        """Keep the adaptation of these samples, and with it their thresholds, as it is from now on; others are free."""
+        chosen = np.zeros((self._job.n_blocks, self._job.lanes), np.bool_)
+        for number in range(self._job.n_blocks):
+            first, size = self._job.span(number)
+            chosen[number, :size] = samples[first : first + size].numpy()
+        views = [block.b.reshape(-1, self._job.lanes) for block in self._blocks]
+        self._held = [(b, where, b.copy()) for b, where in zip(views, chosen, strict=True) if where.any()]
 
     @property
     def state(self) -> State:

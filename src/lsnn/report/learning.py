@@ -7,7 +7,7 @@ from lsnn.figures import Learning, Reference, Series
 from lsnn.report.analysis import baseline
 from lsnn.report.run import Run
 from lsnn.report.words import axis_label, scale, show
-from lsnn.tasks import Task
+from lsnn.tasks import Environment, Task
 
 
 def learning_of(run: Run) -> Learning:
@@ -29,7 +29,7 @@ def learning_of(run: Run) -> Learning:
     )
 
 
-def chance(task: Task) -> Reference | None:
+def chance(task: Task | Environment) -> Reference | None:
     """What guessing among equally likely classes would reach."""
     metric, higher_is_better = task.headline
     if scale(metric) == 1:

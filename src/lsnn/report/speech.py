@@ -97,7 +97,7 @@ def label_recording(run: Path, audio: Path, out: Path) -> Labelled:
     wave = read_any_audio(audio)
     batch = task.heard(wave, _normalisation(run, task))
     network.eval()
-    answered = response(network, batch, noise_source(network, experiment.seed, 0, "example"))
+    answered = response(network, batch.inputs, **noise_source(network, experiment.seed, 0, "example"))
     truth = _truth(audio, len(wave), len(batch.target))
     example = {
         "inputs": batch.inputs[:, 0], "target": truth.clamp(min=0), "mask": truth != NO_LABEL,

@@ -20,6 +20,7 @@ def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
         dt, n_regular = network.cells.dt, network.n_regular
         if "thresholds" in example and run.network is not None:
             thresholds = (example["thresholds"] / run.network["v_th"])[:, n_regular:].numpy()
+    assert isinstance(task, Task)
     inputs = example["inputs"].numpy()
     groups = _groups(task, inputs.shape[1])
     return Trial(

@@ -24,7 +24,8 @@ from lsnn.tasks.task import Task as Task
 from lsnn.tasks.task import is_share as is_share
 from lsnn.tasks.timit import Timit as Timit
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (StoreRecall, SequentialMnist, Timit, TargetNetworks, Sines, FewShotOmniglot)
+TASKS: dict[str, type[Task] | type[Environment]] = {
+    task.name: task
+    for task in (StoreRecall, SequentialMnist, Timit, TargetNetworks, Sines, FewShotOmniglot, Navigation, TMaze)
 }
 """every task by its name"""

@@ -14,7 +14,7 @@ from torch.nn import functional
 from lsnn import omniglot
 from lsnn.losses import masked_cross_entropy, masked_error, window_mean
 from lsnn.seeding import generator_for
-from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table, Task
+from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table
 
 AT_INSTANCES = (1, 2, 5, 10)
 """columns of the table, and metrics"""
@@ -175,7 +175,7 @@ class FewShotOmniglot:
         rows.append(("guessing", (1 / self.n_classes,) * len(at)))
         return Table("accuracy at a character's instance", tuple(map(str, at)), rows, share=True)
 
-    def comparable(self, other: Task) -> bool:
+    def comparable(self, other: object) -> bool:
         """Whether the other task has the same episodes, wherever the files are and however long images are shown."""
         if not isinstance(other, FewShotOmniglot):
             return False

@@ -1,19 +1,33 @@
 """Learning to learn from reward: find a goal that is never shown, remember where it was, and go back."""
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from lsnn.policies import Gaussian
+from lsnn.tasks import navigating
 from lsnn.tasks.arenas import Arenas
 from lsnn.tasks.closed_loop import Record
 from lsnn.tasks.searches import visits
-from lsnn.tasks.task import Headline, Split
+from lsnn.tasks.task import Headline, Split, Table
+
+HOW_SHOWN = (
+    "encoding",
+    "n_channels",
+    "max_rate_hz",
+    "sharpness",
+    "n_reward",
+    "readout_scale",
+    "spread",
+    "n_validation",
+)
+"""fields of `Navigation` that are no part of the world"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,6 @@ class Navigation:
 
     name: ClassVar[str] = "navigation"
     headline: ClassVar[Headline] = Headline("goals", higher_is_better=True)
-    n_out: ClassVar[int] = 5
     n_actions: ClassVar[int] = 2
 
     steps: int = 2000
@@ -49,6 +62,8 @@ class Navigation:
     """when a start is drawn inside the goal: draw again, or let it count in the next step; the paper does not say"""
     spread: Literal["variance", "deviation"] = "variance"
     """what the readouts of the spread stand for; variance is recalled with less certainty"""
+    readout_scale: float = 1.0
+    """factor from readouts to what they stand for: the larger, the smaller the weights that actions need"""
     encoding: Literal["population", "values"] = "population"
     """coordinates and signs of reward as spikes of populations, or as four currents"""
     n_channels: int = 40
@@ -71,7 +86,7 @@ class Navigation:
         ):
             if (value := getattr(self, name)) is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        for name, usual in (("a_scale", "0.02"), ("goal_radius", "0.3"), ("sharpness", "100")):
+        for name, usual in (("a_scale", "0.02"), ("goal_radius", "0.3"), ("sharpness", "100"), ("readout_scale", "1")):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(
                     f"{name} must be positive and finite, got {getattr(self, name)}; the paper has {usual}"
@@ -95,6 +110,11 @@ class Navigation:
         """Input channels: two coordinates, then positive and negative reward."""
         return 2 * (self.n_channels + self.n_reward) if self.encoding == "population" else 4
 
+    @property
+    def n_out(self) -> int:
+        """Two means, two spreads, the value."""
+        return 5
+
     def input_groups(self) -> dict[str, slice]:
         """Input channels by what they tell."""
         if self.encoding == "values":
@@ -112,12 +132,13 @@ class Navigation:
 
     def policy(self, readout: Float[Tensor, "... n_out"]) -> Gaussian:
         """Distribution of the move, in units of a_scale."""
-        spread = readout[..., 2:4].sigmoid()
-        return Gaussian(readout[..., :2].tanh(), spread if self.spread == "variance" else spread.square())
+        mean, spread = (self.readout_scale * readout[..., :4]).split(2, dim=-1)
+        mean, spread = mean.tanh(), spread.sigmoid()
+        return Gaussian(mean, spread if self.spread == "variance" else spread.square())
 
     def value(self, readout: Float[Tensor, "... n_out"]) -> Float[Tensor, "..."]:
         """Estimate of the discounted rewards to come."""
-        return readout[..., 4]
+        return self.readout_scale * readout[..., 4]
 
     def metrics(self, record: Record) -> dict[str, Float[Tensor, " k"]]:
         """Of whole episodes:
@@ -139,3 +160,21 @@ class Navigation:
             "radius": radius,
             "wall_hits": record["blocked"].sum(0).float(),
         }
+
+    # ---- what more there is to say about an agent; see navigating.py ---------------------------------------------
+
+    def analyse(
+        self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
+    ) -> dict[str, Tensor]:
+        """Goals and pace of the network and of what it is compared with, `navigating.outings`."""
+        return navigating.outings(self, network, split, before)
+
+    def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
+        """Goals an episode, and pace before and after the first one."""
+        return navigating.table_of(analyses)
+
+    def comparable(self, other: object) -> bool:
+        """Whether the other task has the same arenas, however they are shown."""
+        if not isinstance(other, Navigation):
+            return False
+        return replace(other, **{name: getattr(self, name) for name in HOW_SHOWN}) == self

@@ -13,7 +13,7 @@ from lsnn.encoding import poisson_held, tuning
 from lsnn.losses import squared_error, window_mean
 from lsnn.seeding import generator_for
 from lsnn.tasks import in_context, internal_model
-from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table, Task
+from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table
 
 Functions = Callable[[Float[Tensor, "example n n_x"]], Float[Tensor, "example n"]]
 """n functions at once: of arguments (example, n, n_x), function k takes those in [:, k]"""
@@ -205,7 +205,7 @@ class Regression:
         curves = {name: in_context.part(analysis, "curve") for name, analysis in analyses.items()}
         return in_context.table_of(self, curves)
 
-    def comparable(self, other: Task) -> bool:
+    def comparable(self, other: object) -> bool:
         """Whether the other task has the same unseen functions and examples, however they are shown."""
         if not isinstance(other, Regression) or type(other) is not type(self):
             return False

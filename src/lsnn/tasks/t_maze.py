@@ -27,9 +27,6 @@ class TMaze:
 
     name: ClassVar[str] = "t-maze"
     headline: ClassVar[Headline] = Headline("rewards", higher_is_better=True)
-    n_in: ClassVar[int] = 60
-    n_out: ClassVar[int] = 4
-    """a logit per action, and the value"""
 
     steps: int = 300
     """length of an episode, steps of 1 ms"""
@@ -53,6 +50,16 @@ class TMaze:
 
         if not 0 < self.rate_hz <= 1000:
             raise ValueError(f"rate_hz must lie in (0, 1000], got {self.rate_hz}; a step is 1 ms, usual is 200")
+
+    @property
+    def n_in(self) -> int:
+        """Input channels, ten for each thing there is to see."""
+        return 10 * len(GROUPS)
+
+    @property
+    def n_out(self) -> int:
+        """A logit per action, and the value."""
+        return 4
 
     def n_episodes(self, split: Split) -> int:
         """Episodes in a validation or test."""

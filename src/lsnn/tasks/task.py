@@ -115,7 +115,7 @@ class Task(Protocol):
 
 
 @runtime_checkable
-class Analysed(Task, Protocol):
+class Analysed(Protocol):
     """A task that has more to say about a network than its scores.
 
     A finished run keeps its analysis; `lsnn evaluate` prints its table, with a row for other networks too, and
@@ -135,7 +135,7 @@ class Analysed(Task, Protocol):
         """Analyses of several networks by name, the one that is judged first."""
         ...
 
-    def comparable(self, other: Task) -> bool:
+    def comparable(self, other: object) -> bool:
         """Whether networks of that task are asked the same, so that they may stand in one table."""
         ...
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from lsnn.tasks.arenas import Arenas
-from lsnn.tasks.navigation import Navigation
+
+if TYPE_CHECKING:
+    from lsnn.tasks.navigation import Navigation
 
 Directions = NDArray[np.float64]
 """unit vectors, (n, 2): walkers always go at full speed"""
@@ -73,7 +76,7 @@ WALKERS: Mapping[str, Walker] = {
 """by the names of their rows"""
 
 
-def walk(task: Navigation, walker: Walker, n: int, generator: Generator) -> dict[str, Tensor]:
+def walk(task: "Navigation", walker: Walker, n: int, generator: Generator) -> dict[str, Tensor]:
     """The record of n episodes."""
     arenas = task.begin(n, generator)
     direction = walker(arenas, generator)

@@ -1,0 +1,69 @@
+"""How fast an agent finds the goal, and finds it again, beside agents that know less or more."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lsnn.network import LSNN
+from lsnn.seeding import generator_for
+from lsnn.tasks.rollout import episodes, some
+from lsnn.tasks.searches import pace, steps_by_visit
+from lsnn.tasks.task import Split, Table
+from lsnn.tasks.walkers import WALKERS, walk
+
+if TYPE_CHECKING:
+    from lsnn.tasks.navigation import Navigation
+
+KEPT = 16
+"""episodes whose paths are kept"""
+VISITS = 30
+"""visits to the goal that are told apart"""
+HEADER = ("goals", "first goal, ms", "later goals, ms", "later / first")
+FROZEN = "thresholds frozen at the first goal"
+
+
+def outings(task: "Navigation", network: nn.Module, split: Split, before: nn.Module | None) -> dict[str, Tensor]:
+    """By agent, score/NAME: goals an episode and pace, as in the table; visits/NAME: mean steps to each visit.
+
+    Agents are the network, itself with thresholds that stay as they are from the first goal on, itself before training,
+    and walkers.  path/NAME: some test episodes of the network and of the one before training, parts of their records.
+    """
+    found: dict[str, Tensor] = {}
+    agents = {"network": (network, False)}
+    if isinstance(network, LSNN) and network.cells.n_adaptive:
+        agents[FROZEN] = (network, True)
+    if before is not None:
+        agents["before training"] = (before, False)
+    for name, (agent, freeze) in agents.items():
+        records = [played.record for played in episodes(agent, task, split, freeze=freeze)]
+        found |= _told_of(name, records)
+        if agent is before or not freeze:
+            found |= {f"path/{name}/{part}": rows for part, rows in some(records[0], slice(KEPT)).items()}
+    for name, walker in WALKERS.items():
+        found |= _told_of(name, [walk(task, walker, task.n_episodes(split), generator_for(0, f"{task.name}/{name}"))])
+    return found
+
+
+def _told_of(name: str, records: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    whole = {"reached": torch.cat([record["reached"] for record in records], dim=1)}
+    first, later = pace(whole)
+    score = (whole["reached"].sum(0).double().mean().item(), first, later, later / first)
+    return {f"score/{name}": torch.tensor(score), f"visits/{name}": steps_by_visit(whole, VISITS)}
+
+
+def table_of(analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
+    """A row per network, then those of the first one's controls and of the walkers."""
+    first = next(iter(analyses))
+    scores = {name: _scores(analysis) for name, analysis in analyses.items()}
+    rows = [(name, scores[name].pop("network")) for name in analyses]
+    rows += list(scores[first].items())
+    return Table("goals an episode, and steps to the goal", HEADER, [(name, tuple(s.tolist())) for name, s in rows])
+
+
+def _scores(analysis: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " 4"]]:
+    names = [key.removeprefix("score/") for key in analysis if key.startswith("score/")]
+    order = ("network", FROZEN, "before training", *WALKERS)
+    return {name: analysis[f"score/{name}"] for name in order if name in names}

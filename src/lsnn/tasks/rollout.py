@@ -1,0 +1,93 @@
+"""A network in a closed loop: episodes that it plays, and all that is needed to learn from them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from lsnn.network import LSNN
+from lsnn.policies import Action
+from lsnn.seeding import generator_for
+from lsnn.tasks.closed_loop import Environment, Record
+from lsnn.tasks.task import Split
+
+TOGETHER = 64
+"""episodes of a split that are played side by side; their random numbers depend on it"""
+
+
+class Played(NamedTuple):
+    """Episodes from beginning to end."""
+
+    inputs: UInt8[Tensor, "time n n_in"] | Float[Tensor, "time n n_in"]
+    noise: Float[Tensor, "time n neuron"] | None
+    """standard normal numbers of the current noise: the network on these inputs with this noise does the same again,
+    an LSNN bit for bit; None from networks without"""
+    readout: Float[Tensor, "time n n_out"]
+    actions: Action
+    """(time, n, ...)"""
+    log_probs: Float[Tensor, "time n"]
+    """of the actions, when they were taken"""
+    values: Float[Tensor, "time n"]
+    rewards: Float[Tensor, "time n"]
+    record: dict[str, Tensor]
+    """what the world remembers, see `lsnn.tasks.closed_loop.Episodes`"""
+
+    def again(self) -> dict[str, Tensor]:
+        """What the network takes, beside the inputs, to do the same again."""
+        return {} if self.noise is None else {"noise": self.noise}
+
+
+@torch.no_grad()
+def play(
+    network: nn.Module,
+    environment: Environment,
+    n: int,
+    seed: int,
+    stream: str,
+    step: int = 0,
+    *,
+    freeze: bool = False,
+) -> Played:
+    """n episodes, from rest.  World, actions and noise follow from seed, stream and step.
+
+    freeze: from the first positive reward of an episode on, its thresholds stay as they are; for spiking networks.
+    """
+    episodes = environment.begin(n, generator_for(seed, f"{stream}/world", step))
+    chance = generator_for(seed, f"{stream}/actions", step)
+    noise = None
+    if isinstance(network, LSNN):
+        noise = network.draw_noise(environment.steps, n, generator_for(seed, f"{stream}/noise", step))
+    advance = network.stepper(n)  # pyright: ignore[reportCallIssue]  # nn.Module cannot say so
+    seen, answered, done, earned = [], [], [], []
+    frozen = torch.zeros(n, dtype=torch.bool)
+    for t in range(environment.steps):
+        inputs = episodes.inputs()
+        readout, _ = advance(inputs, None if noise is None else noise[t])
+        action = environment.policy(readout).sample(chance)
+        seen.append(inputs)
+        answered.append(readout)
+        done.append(action)
+        earned.append(episodes.act(action))
+        if freeze and (fresh := (earned[-1] > 0) & ~frozen).any():
+            frozen |= fresh
+            advance.hold(frozen)
+    readout, actions = torch.stack(answered), torch.stack(done)
+    log_probs, values = environment.policy(readout).log_prob(actions), environment.value(readout)
+    rewards = torch.stack(earned)
+    return Played(torch.stack(seen), noise, readout, actions, log_probs, values, rewards, episodes.record())
+
+
+def episodes(network: nn.Module, environment: Environment, split: Split, *, freeze: bool = False) -> Iterator[Played]:
+    """A split's episodes as a network plays them: the same worlds at every call and for every network."""
+    n = environment.n_episodes(split)
+    for number, start in enumerate(range(0, n, TOGETHER)):
+        size = min(TOGETHER, n - start)
+        yield play(network, environment, size, 0, f"{environment.name}/{split}", number, freeze=freeze)
+
+
+def some(record: Record, which: slice) -> dict[str, Tensor]:
+    """The record of some of its episodes."""
+    by_step = record["reward"].shape
+    return {name: part[:, which] if part.shape[:2] == by_step else part[which] for name, part in record.items()}
