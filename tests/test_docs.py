@@ -45,22 +45,22 @@ def test_the_family_of_functions_of_extending_md_trains(tmp_path, monkeypatch):
     assert 0 <= y.min() < y.max() <= 1 and y.shape == (20, 2) and x.shape == (20, 2, 1)
 
 
-def test_the_world_of_extending_md_is_one_and_can_be_played(monkeypatch):
+def test_the_world_of_extending_md_is_played_and_trains(tmp_path, monkeypatch):
     _, _, block, _ = code_blocks("docs/extending.md")
-    monkeypatch.setitem(tasks.TASKS, "bandit", None)
+    for table in (tasks.TASKS, presets.PRESETS):
+        monkeypatch.setitem(table, "bandit", None)
     module = type(sys)("bandit")
     monkeypatch.setitem(sys.modules, "bandit", module)
     exec(compile(block, "extending.md", "exec"), vars(module))
-    bandit = module.Bandit()
+    bandit, chance = module.Bandit(), torch.Generator().manual_seed(0)
     assert isinstance(bandit, tasks.Environment)
-    chance, network = torch.Generator().manual_seed(0), lsnn.LSNN(bandit.n_in, lsnn.Cells(20, 20), bandit.n_out)
-    episodes, advance, known = bandit.begin(50, chance), network.stepper(50), bandit.begin(50, chance)
+    known = bandit.begin(50, chance)
     for _ in range(bandit.steps):
-        readout, _ = advance(episodes.inputs().float())
-        episodes.act(bandit.policy(readout).sample(chance))
         known.act(known.better)
-    blind, best = (bandit.metrics(played.record())["rewards"].mean().item() for played in (episodes, known))
-    assert 22 < blind < 28 and 43 < best < 47  # of 50 pulls: 0.5 and 0.9
+    assert 43 < bandit.metrics(known.record())["rewards"].mean() < 47  # of 50 pulls: 0.9
+    experiment = presets.PRESETS["bandit"].experiment
+    training.start(tmp_path / "run", replace(experiment, task=replace(bandit, steps=100), iterations=1, batch_size=4))
+    assert 4 < training.proceed(tmp_path / "run")["test"]["rewards"] < 6  # of 10 pulls, hardly trained: 0.5
 
 
 def test_the_gymnasium_code_of_extending_md_runs():
