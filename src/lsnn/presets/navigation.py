@@ -39,10 +39,9 @@ _navigation = replace(
     task=replace(_paper.task, readout_scale=5.0),
     batch_size=64,
     iterations=4_000,
-    lr=0.005,
-    lr_decay_every=1_500,
+    schedule="cosine",
     clip_norm=1.0,
-    ppo=Ppo(gae_lambda=0.98, normalise=True),
+    ppo=Ppo(gae_lambda=0.97, entropy_gain=0.002, normalise=True),
     validate_every=100,
 )
 _small = replace(
@@ -55,10 +54,8 @@ _small = replace(
         tau_out=5.0,
     ),
     batch_size=128,
-    iterations=1_600,
-    lr=0.008,
-    schedule="cosine",
-    ppo=Ppo(gamma=0.985, gae_lambda=0.96, entropy_gain=0.003, normalise=True),
+    iterations=1_500,
+    ppo=Ppo(gamma=0.975, gae_lambda=0.95, entropy_gain=0.002, normalise=True),
 )
 _t_maze = replace(
     _navigation,
@@ -78,7 +75,8 @@ def _lif(experiment: Experiment) -> Experiment:
 
 def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
     """An LSTM with as many parameters, on the same spikes."""
-    return replace(experiment, network=NonSpiking("lstm", n_hidden, readout_std=0.1), rate_cost=0.0)
+    network = NonSpiking("lstm", n_hidden, readout_std=0.1)
+    return replace(experiment, network=network, lr=0.003, rate_cost=0.0)
 
 
 NAVIGATION: dict[str, Preset] = {
