@@ -95,3 +95,11 @@ def test_operations_of_the_papers_lstm():
     net, x = Recurrent("lstm", 1, 128, 10), inputs(steps=7, n_in=1)
     counted = net.operations(x, net(x)[0])["multiply_accumulates"]
     assert counted.tolist() == [7 * 4 * 128 * 129 + 1280] * 4
+
+
+def test_input_gain_scales_the_input_weights_alone():
+    plain, louder = (Recurrent("lstm", 3, 5, 2, input_gain=gain, seed=1) for gain in (1.0, 10.0))
+    w_in = "layer.weight_ih_l0"
+    torch.testing.assert_close(louder.state_dict()[w_in], 10 * plain.state_dict()[w_in])
+    rest = set(plain.state_dict()) - {w_in}
+    assert all(torch.equal(louder.state_dict()[name], plain.state_dict()[name]) for name in rest)

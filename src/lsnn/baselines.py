@@ -19,7 +19,8 @@ class Recurrent(nn.Module):
     """One layer of torch's LSTM, GRU or tanh RNN and a linear readout at every step.
 
     Initialised as the paper's baselines (script dsalaj/sMNIST, TensorFlow): Glorot uniform weights, biases zero but
-    the LSTM's forget gate 1, readout weights and biases N(0, 1).  ``readout_std`` scales the latter.  With
+    the LSTM's forget gate 1, readout weights and biases N(0, 1).  ``readout_std`` scales the latter, ``input_gain`` the
+    input weights, which the Glorot limit of a wide layer leaves small where there are few inputs.  With
     ``longest_memory`` the biases of an LSTM's forget gates are log(u), u uniform between 1 and so many steps, and those
     of its input gates the negative (chrono initialisation, Tallec & Ollivier, ICLR 2018).
     Parameters of 128 units on one input with ten classes: LSTM 67,850, RNN 17,930, counting one bias per unit.
@@ -33,6 +34,7 @@ class Recurrent(nn.Module):
         n_out: int,
         *,
         readout_std: float = 1.0,
+        input_gain: float = 1.0,
         longest_memory: float | None = None,
         seed: int = 0,
     ) -> None:
@@ -47,18 +49,19 @@ class Recurrent(nn.Module):
         self.layer: nn.RNNBase = LAYERS[kind](n_in, n_hidden)
         self.readout = nn.Linear(n_hidden, n_out)
         generator = generator_for(seed, "baseline")
-        self._initialise(readout_std, generator)
+        self._initialise(readout_std, input_gain, generator)
         if longest_memory is not None:
             self._spread_memory(longest_memory, generator)
 
     @torch.no_grad()
-    def _initialise(self, readout_std: float, generator: torch.Generator) -> None:
+    def _initialise(self, readout_std: float, input_gain: float, generator: torch.Generator) -> None:
         n_hidden = self.layer.hidden_size
         w_in, w_hidden, b_in, b_hidden = self.layer.parameters()
         # TensorFlow's cells hold one Glorot matrix [input and hidden, gates]
         limit = math.sqrt(6 / (self.n_in + n_hidden + len(w_hidden)))
         for weight in (w_in, w_hidden):
             weight.uniform_(-limit, limit, generator=generator)
+        w_in.mul_(input_gain)
         for bias in (b_in, b_hidden):
             bias.zero_()
         b_hidden.requires_grad_(self.kind == "gru")  # a second bias that only the GRU's reset gate needs

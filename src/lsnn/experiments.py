@@ -96,6 +96,8 @@ class NonSpiking:
     """units of the layer"""
     readout_std: float = 1.0
     """standard deviation of the initial readout weights and biases"""
+    input_gain: float = 1.0
+    """factor on the initial input weights"""
     longest_memory: float | None = None
     """steps: an LSTM's gates start with forgetting times up to this one; None starts them all at the paper's"""
     bidirectional: bool = False
@@ -106,7 +108,11 @@ class NonSpiking:
         return Bidirectional(ahead, self._build(n_in, n_out, _behind(seed))) if self.bidirectional else ahead
 
     def _build(self, n_in: int, n_out: int, seed: int) -> Recurrent:
-        start = {"readout_std": self.readout_std, "longest_memory": self.longest_memory}
+        start = {
+            "readout_std": self.readout_std,
+            "input_gain": self.input_gain,
+            "longest_memory": self.longest_memory,
+        }
         return Recurrent(self.cell, n_in, self.n_hidden, n_out, **start, seed=seed)
 
 

@@ -21,7 +21,7 @@ from lsnn.reinforced import judged, lesson, losses
 from lsnn.seeding import generator_for
 from lsnn.supervised import RateCost, noise_source, regularised, respond
 from lsnn.synapses import Synapses
-from lsnn.tasks import Batch, Environment, InEpochs, Task
+from lsnn.tasks import Batch, Environment, InEpochs, Staged, Task
 from lsnn.tasks.rollout import Played, play
 
 STOP_WINDOW = 20
@@ -72,7 +72,12 @@ class Trainer:
         if isinstance(task, InEpochs):
             epoch, place = divmod(self.iteration, task.n_batches(n))
             return task.batch_of_epoch(place, n, generator_for(seed, "epoch", epoch))
-        return task.batch("train", n, generator_for(seed, "batch", self.iteration))
+        generator = generator_for(seed, "batch", self.iteration)
+        return (
+            task.batch_at(self.iteration, n, generator)
+            if isinstance(task, Staged)
+            else task.batch("train", n, generator)
+        )
 
     def step(self) -> dict[str, float]:
         """One training step.  Raises FloatingPointError, before anything has changed, where numbers blow up."""

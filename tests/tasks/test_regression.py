@@ -82,6 +82,17 @@ def test_easier_networks_are_among_those_trained_on_and_not_among_those_tested()
     assert 0.2 * residual(False) < residual(True) < 0.7 * residual(False)
 
 
+def test_training_begins_with_the_easiest_networks_and_ends_with_the_full_range():
+    task = replace(SMALL, easiest=0.5, easy_steps=100)
+
+    def same(iteration: int, weight_range: float) -> bool:
+        fixed = replace(SMALL, easiest=0.5, weight_range=weight_range)
+        return torch.equal(task.batch_at(iteration, 4, seeded()).target, fixed.batch("train", 4, seeded()).target)
+
+    assert same(0, 0.5) and same(50, 2.75) and same(100, 5.0) and same(10_000, 5.0)
+    assert not same(50, 5.0)
+
+
 def test_sines_have_the_paper_s_amplitudes_and_phases():
     functions = Sines().draw(2000, seeded())
     x = torch.tensor([0.0, math.pi / 2])[:, None, None].expand(2, 2000, 1)
@@ -182,6 +193,8 @@ def test_readout_scale_multiplies_predictions_and_training_episodes_may_be_short
         ({"n_channels": 1}, "n_channels must be at least 2, got 1; the paper has 100"),
         ({"coding_width": 0.0}, "coding_width must be positive and finite, got 0.0; usual is 0.1"),
         ({"max_rate_hz": 1000.0}, "max_rate_hz must lie in (0, 1000), got 1000.0; a step is 1 ms, the paper has 200"),
+        ({"easy_steps": -1}, "easy_steps must not be negative, got -1; 0 starts with the full range"),
+        ({"easy_steps": 10}, "easy_steps, 10, need an easiest weight_range to begin with, such as 0.5"),
         ({"easiest": 6.0}, "easiest must lie in (0, 5.0], up to weight_range, got 6.0"),
         ({"weight_range": -1.0}, "weight_range must lie in (0, 100], got -1.0; the paper's text has 1"),
     ],

@@ -96,8 +96,9 @@ def _ours(network: Spiking | NonSpiking, ms_per_pixel: int) -> Experiment:
     paper = _papers(network, ms_per_pixel)
     if not isinstance(paper.network, Spiking):
         if paper.network.cell == "lstm":
-            paper = replace(paper, network=replace(paper.network, longest_memory=784.0 * ms_per_pixel))
-        return replace(paper, schedule="cosine", iterations=6_000, lr=0.002, clip_norm=1.0)
+            start = replace(paper.network, longest_memory=784.0 * ms_per_pixel, input_gain=10.0)
+            paper = replace(paper, network=start)
+        return replace(paper, schedule="cosine", iterations=12_000, batch_size=64, lr=0.002, clip_norm=1.0)
     task = replace(paper.task, logit_scale=100.0)
     network, cells = paper.network, paper.network.cells
     if cells.n_adaptive:

@@ -19,6 +19,7 @@ from lsnn.tasks.task import Headline as Headline
 from lsnn.tasks.task import InEpochs as InEpochs
 from lsnn.tasks.task import Remembers as Remembers
 from lsnn.tasks.task import Split as Split
+from lsnn.tasks.task import Staged as Staged
 from lsnn.tasks.task import Table as Table
 from lsnn.tasks.task import Task as Task
 from lsnn.tasks.task import is_share as is_share

@@ -1,6 +1,6 @@
 """The paper's first family of functions: small random networks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from lsnn.tasks.regression import Functions, Regression
+from lsnn.tasks.task import Batch
 
 N_HIDDEN = 10
 GRID = 25
@@ -33,6 +34,8 @@ class TargetNetworks(Regression):
     """min-max stretches the values of each network over its square of inputs to 0 ... 1; none leaves the sigmoid's"""
     easiest: float | None = None
     """in training, each network's weight_range is drawn between this and weight_range; None: all are as in the test"""
+    easy_steps: int = 0
+    """training steps over which the upper end of that range grows from `easiest` to weight_range"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,10 +44,21 @@ class TargetNetworks(Regression):
 
         if self.easiest is not None and not 0 < self.easiest <= self.weight_range:
             raise ValueError(f"easiest must lie in (0, {self.weight_range}], up to weight_range, got {self.easiest}")
+        if self.easy_steps < 0:
+            raise ValueError(f"easy_steps must not be negative, got {self.easy_steps}; 0 starts with the full range")
+        if self.easy_steps and self.easiest is None:
+            raise ValueError(f"easy_steps, {self.easy_steps}, need an easiest weight_range to begin with, such as 0.5")
 
     def draw(self, n: int, generator: Generator) -> Functions:
         """n random networks."""
         return self._networks(self.weight_range * torch.ones(n), generator)
+
+    def batch_at(self, iteration: int, n: int, generator: Generator) -> Batch:
+        """Episodes of n fresh functions for this training step: nearly planes at first, where so asked."""
+        if iteration >= self.easy_steps or self.easiest is None:
+            return self.batch("train", n, generator)
+        grown = self.easiest + (self.weight_range - self.easiest) * iteration / self.easy_steps
+        return replace(self, weight_range=grown).batch("train", n, generator)
 
     def draw_training(self, n: int, generator: Generator) -> Functions:
         """n random networks, some of them easier: nearer to planes."""

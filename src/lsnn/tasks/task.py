@@ -154,6 +154,15 @@ class InEpochs(Protocol):
 
 
 @runtime_checkable
+class Staged(Protocol):
+    """A task that begins easier than it is: a training batch depends on how far training has come."""
+
+    def batch_at(self, iteration: int, n: int, generator: Generator) -> Batch:
+        """n sequences for this training step, counted from 0."""
+        ...
+
+
+@runtime_checkable
 class Remembers(Protocol):
     """A task of which a trained network needs something that the data set told, such as a normalisation."""
 
