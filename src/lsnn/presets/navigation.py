@@ -39,6 +39,7 @@ _navigation = replace(
     task=replace(_paper.task, readout_scale=5.0),
     batch_size=64,
     iterations=4_000,
+    lr=0.005,
     schedule="cosine",
     clip_norm=1.0,
     ppo=Ppo(gae_lambda=0.97, entropy_gain=0.002, normalise=True),
@@ -55,6 +56,7 @@ _small = replace(
     ),
     batch_size=128,
     iterations=1_500,
+    lr=0.01,
     ppo=Ppo(gamma=0.975, gae_lambda=0.95, entropy_gain=0.002, normalise=True),
 )
 _t_maze = replace(
