@@ -18,7 +18,7 @@ def code_blocks(page: str) -> list[str]:
 
 
 def test_the_new_task_of_extending_md_trains(tmp_path, monkeypatch):
-    block, _ = code_blocks("docs/extending.md")
+    block, *_ = code_blocks("docs/extending.md")
     for table in (tasks.TASKS, presets.PRESETS):  # what the block enters is taken out again
         monkeypatch.setitem(table, "which-first", None)
     module = type(sys)("which_first")
@@ -31,7 +31,7 @@ def test_the_new_task_of_extending_md_trains(tmp_path, monkeypatch):
 
 
 def test_the_family_of_functions_of_extending_md_trains(tmp_path, monkeypatch):
-    _, block = code_blocks("docs/extending.md")
+    _, block, *_ = code_blocks("docs/extending.md")
     for table, name in ((tasks.TASKS, "bells"), (presets.PRESETS, "l2l-bells")):
         monkeypatch.setitem(table, name, None)
     module = type(sys)("bells")
@@ -43,6 +43,31 @@ def test_the_family_of_functions_of_extending_md_trains(tmp_path, monkeypatch):
     assert training.proceed(tmp_path / "run")["test"]["mse"] > 0
     x, y = task.unseen("test")[1]
     assert 0 <= y.min() < y.max() <= 1 and y.shape == (20, 2) and x.shape == (20, 2, 1)
+
+
+def test_the_world_of_extending_md_is_played_and_trains(tmp_path, monkeypatch):
+    _, _, block, _ = code_blocks("docs/extending.md")
+    for table in (tasks.TASKS, presets.PRESETS):
+        monkeypatch.setitem(table, "bandit", None)
+    module = type(sys)("bandit")
+    monkeypatch.setitem(sys.modules, "bandit", module)
+    exec(compile(block, "extending.md", "exec"), vars(module))
+    bandit, chance = module.Bandit(), torch.Generator().manual_seed(0)
+    assert isinstance(bandit, tasks.Environment)
+    known = bandit.begin(50, chance)
+    for _ in range(bandit.steps):
+        known.act(known.better)
+    assert 43 < bandit.metrics(known.record())["rewards"].mean() < 47  # of 50 pulls: 0.9
+    experiment = presets.PRESETS["bandit"].experiment
+    training.start(tmp_path / "run", replace(experiment, task=replace(bandit, steps=100), iterations=1, batch_size=4))
+    assert 4 < training.proceed(tmp_path / "run")["test"]["rewards"] < 6  # of 10 pulls, hardly trained: 0.5
+
+
+def test_the_gymnasium_code_of_extending_md_runs():
+    *_, block = code_blocks("docs/extending.md")
+    found: dict = {}
+    exec(compile(block, "extending.md", "exec"), found)
+    assert found["picture"].shape == (320, 320, 3) and found["observations"].shape == (64, 160)
 
 
 def test_the_python_of_the_readme_runs(capsys):

@@ -14,10 +14,11 @@ from lsnn import Cells
 from lsnn.config import decode, encode
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment, Spiking
+from lsnn.ppo import Ppo
 from lsnn.presets import PRESETS, preset
 from lsnn.results import n_parameters
-from lsnn.tasks import SequentialMnist
-from tests.helpers import TINY, VARIANTS, error
+from lsnn.tasks import Navigation, SequentialMnist
+from tests.helpers import ACTING, TINY, VARIANTS, error
 
 
 def through_json(experiment: Experiment) -> Experiment:
@@ -138,6 +139,29 @@ def test_wrong_values_are_named(place: str, value: object, message: str):
 def test_impossible_values_are_refused(field: str, values: tuple[float, ...]):
     for value in values:
         assert re.match(f"{field} must .*got {re.escape(str(value))}", error(replace, TINY, **{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "changes", "message"),
+    [
+        (TINY, {"ppo": Ppo()}, "the task store-recall tells what is right and pays no reward; leave ppo out"),
+        (ACTING, {"ppo": None}, "the task navigation is learned from reward; say how, ppo=Ppo()"),
+        (ACTING, {"carry_state": True}, "episodes begin at rest; leave --carry-state out"),
+        (
+            ACTING,
+            {"network": replace(ACTING.network, bidirectional=True)},
+            "a network that acts cannot hear the future; leave --network.bidirectional out",
+        ),
+    ],
+)
+def test_what_does_not_go_with_acting_is_refused(experiment: Experiment, changes: dict[str, Any], message: str):
+    assert error(replace, experiment, **changes) == message
+
+
+def test_a_config_with_unknown_fields_of_ppo_is_refused():
+    config = encode(ACTING)
+    config["ppo"]["klip"] = 0.2
+    assert error(decode, config).startswith("config: ppo has unknown fields ['klip']")
 
 
 def test_lr_falls_in_steps():
@@ -266,6 +290,32 @@ def test_every_row_of_the_paper_s_table_has_two_recipes_at_two_speeds():
             ours, exact = preset(f"smnist{network}{speed}"), preset(f"smnist{network}{speed}-paper")
             assert ours.ours_for == f"smnist{network}{speed}-paper" and exact.ours_for is None
             assert ours.paper == exact.paper != () and exact.experiment.iterations == 36_000
+
+
+def test_navigation_of_the_paper_has_the_paper_s_settings():
+    experiment = preset("navigation-paper").experiment
+    assert experiment.task == Navigation() and experiment.ppo == Ppo()
+    assert (experiment.iterations, experiment.batch_size, experiment.lr) == (30_000, 10, 0.01)
+    assert (experiment.lr_decay, experiment.lr_decay_every, experiment.adam_eps) == (0.5, 5_000, 1e-5)
+    assert (experiment.rate_cost, experiment.rate_target, experiment.rate_reduction) == (100.0, 10.0, "mean")
+    network = experiment.build()
+    assert (network.n_in, network.cells.n_regular, network.cells.n_adaptive, network.n_out) == (160, 280, 120, 5)
+    assert 15 < network.tau_m.min() < network.tau_m.max() < 30
+    assert network.constants().noise_std.unique().tolist() == pytest.approx([0.03])
+    assert len(network.synapses) == int(0.2 * (160 * 400 + 400 * 400 + 400 * 5 + 5))
+
+
+def test_the_agent_s_lstm_has_as_many_parameters():
+    spiking, lstm = (n_parameters(preset(f"navigation{name}").experiment.build()) for name in ("", "-lstm"))
+    assert lstm == pytest.approx(spiking, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["navigation", "navigation-small", "t-maze"])
+def test_an_agent_without_adaptation_differs_in_nothing_else(name: str):
+    lif, lsnn = (preset(name + suffix).experiment for suffix in ("-lif", ""))
+    cells = lsnn.network.cells
+    cells = replace(cells, n_regular=cells.n, n_adaptive=0)
+    assert lif == replace(lsnn, network=replace(lsnn.network, cells=cells))
 
 
 def test_dormant_synapses_are_no_parameters():

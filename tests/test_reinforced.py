@@ -100,10 +100,12 @@ def test_several_passes_go_further_than_one():
 
 
 def test_an_agent_learns_to_go_where_the_reward_is():
-    """A maze without a corridor, whose cue is seen at the fork itself: a turn in every step, half of them right."""
-    world = TMaze(steps=20, length=1, cue_length=1, rate_hz=900.0)
-    network = replace(ACTING.network, cells=Cells(20, 5, n_ref=0), tau_out=0.0, max_delay=1)
-    experiment = acting_experiment(task=world, network=network, batch_size=32, lr=0.05, ppo=Ppo(normalise=True))
+    """In corridors, to walk on: by chance it stands still in two steps out of three."""
+    network = replace(ACTING.network, cells=Cells(20, 5), tau_out=5.0)
+    how = Ppo(gamma=0.9, gae_lambda=0.9, normalise=True)
+    experiment = acting_experiment(
+        task=TMaze(steps=50, length=4, cue_length=4), network=network, batch_size=16, lr=0.05, ppo=how
+    )
     trainer = Trainer.start(experiment)
-    rewards = [trainer.step()["rewards"] for _ in range(160)]
+    rewards = [trainer.step()["rewards"] for _ in range(120)]
     assert sum(rewards[-10:]) > 1.3 * sum(rewards[:10])

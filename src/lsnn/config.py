@@ -31,7 +31,9 @@ def decode(data: Any) -> Experiment:
     values = {}
     for name in rest.keys() & fields.keys():
         given = fields.pop(name)
-        values[name] = _dataclass(given, rest[name], name) if isinstance(given, dict) else _convert(given, rest[name], name)
+        values[name] = _convert(given, rest[name], name)
+        if isinstance(given, dict):
+            _check_fields(given, _plain(dataclasses.asdict(values[name])), name)
     _refuse_unknown(fields, "experiment")
     return Experiment(_dataclass(task, task_type, "task"), _dataclass(network, network_type, "network"), **values)
 

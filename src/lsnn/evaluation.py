@@ -1,5 +1,6 @@
 """Scores of a trained network, and where its task has one, a table with other networks and simpler methods."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,10 @@ class Evaluation(NamedTuple):
         """As data for JSON; the table has its rows by name."""
         if self.table is None:
             return self.scores
-        rows = {name: dict(zip(self.table.header, values, strict=True)) for name, values in self.table.rows}
+        rows = {
+            name: {column: None if math.isnan(v) else v for column, v in zip(self.table.header, values, strict=True)}
+            for name, values in self.table.rows
+        }
         return {**self.scores, "table": {"title": self.table.title, "rows": rows}}
 
 

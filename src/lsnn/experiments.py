@@ -208,11 +208,11 @@ class Experiment:
         if isinstance(self.task, Environment):
             self._check_acting()
         elif self.ppo is not None:
-            raise ValueError(f"the task {self.task.name} tells what is right and pays no reward; leave --ppo out")
+            raise ValueError(f"the task {self.task.name} tells what is right and pays no reward; leave ppo out")
 
     def _check_acting(self) -> None:
         if self.ppo is None:
-            raise ValueError(f"the task {self.task.name} is learned from reward; say how with --ppo")
+            raise ValueError(f"the task {self.task.name} is learned from reward; say how, ppo=Ppo()")
         if self.network.bidirectional:
             raise ValueError("a network that acts cannot hear the future; leave --network.bidirectional out")
         if self.carry_state:

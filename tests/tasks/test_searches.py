@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lsnn.tasks.navigation import Navigation
-from lsnn.tasks.searches import pace, steps_by_visit, stretches, visits
+from lsnn.tasks.searches import pace, searched, steps_by_visit, stretches, visits
 from lsnn.tasks.walkers import WALKERS, walk
 
 
@@ -52,6 +52,14 @@ def test_steps_by_visit_are_given_as_far_as_half_of_the_episodes_get():
     # second searches: of 20 and 40 steps, and cut off after 60
     torch.testing.assert_close(found[:2], torch.tensor([47.5, 20 + 20 * 2 / 3 + 60 / 3]))
     assert not found[2].isnan() and found[3].isnan()
+
+
+def test_rings_are_those_that_were_searched_before_the_first_goal():
+    found = searched(told((30, 90), (), (70,)), n_bins=10)
+    # at radius 0.5 for 50 steps, then at 0.9; until steps 30, 100 and 70
+    expected = torch.zeros(10)
+    expected[5], expected[9] = (30 + 50 + 50) / 200, (50 + 20) / 200
+    torch.testing.assert_close(found, expected)
 
 
 def test_stretches_go_from_each_start_to_the_goal():

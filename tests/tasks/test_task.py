@@ -33,7 +33,16 @@ def same(one: Batch, other: Batch) -> bool:
 
 
 def test_registry_names_every_task_by_its_own_name():
-    assert set(TASKS) == {"store-recall", "sequential-mnist", "timit", "target-networks", "sines", "omniglot"}
+    assert set(TASKS) == {
+        "store-recall",
+        "sequential-mnist",
+        "timit",
+        "target-networks",
+        "sines",
+        "omniglot",
+        "navigation",
+        "t-maze",
+    }
     for name, task in TASKS.items():
         assert task.name == name
         assert dataclasses.fields(task()), "constructed without arguments, and its fields are the command line's"

@@ -3,13 +3,14 @@
 import difflib
 
 from lsnn.presets.l2l import L2L
+from lsnn.presets.navigation import NAVIGATION
 from lsnn.presets.preset import PaperRow as PaperRow
 from lsnn.presets.preset import Preset as Preset
 from lsnn.presets.smnist import SMNIST
 from lsnn.presets.store_recall import STORE_RECALL
 from lsnn.presets.timit import TIMIT
 
-PRESETS: dict[str, Preset] = {**STORE_RECALL, **SMNIST, **TIMIT, **L2L}
+PRESETS: dict[str, Preset] = {**STORE_RECALL, **SMNIST, **TIMIT, **L2L, **NAVIGATION}
 
 
 def preset(name: str) -> Preset:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from lsnn import figures
 from lsnn.figures import Contradiction, Models, Reference
+from lsnn.report import outing
 from lsnn.report.run import Run
 from lsnn.report.words import table
-from lsnn.tasks import Analysed, Regression, in_context, internal_model
+from lsnn.tasks import Analysed, Navigation, Regression, in_context, internal_model
 
 
 def table_of(run: Run) -> list[str]:
@@ -20,7 +21,10 @@ def table_of(run: Run) -> list[str]:
 
 
 def baseline(run: Run) -> Reference | None:
-    """What the headline metric is to be compared with over training, in tasks that ask for values."""
+    """What the headline metric is to be compared with over training, where the task has something."""
+    if isinstance(run.experiment.task, Navigation):
+        lines = [line for line in outing.references(run) if line.label == "circling, no memory"]
+        return lines[0] if lines else None
     if not isinstance(run.experiment.task, Regression):
         return None
     value = in_context.linear_baseline(run.experiment.task)

@@ -8,6 +8,7 @@ from torch import Tensor
 from lsnn import figures
 from lsnn.experiments import Spiking
 from lsnn.figures import Figure
+from lsnn.report import outing
 from lsnn.report.analysis import drawn
 from lsnn.report.learning import learning_of, rewired
 from lsnn.report.run import Run
@@ -15,7 +16,7 @@ from lsnn.report.speech import heard_in, phone_groups
 from lsnn.report.synapses import wired_of
 from lsnn.report.trial import trial_of
 from lsnn.synapses import BLOCKS
-from lsnn.tasks import Timit
+from lsnn.tasks import Task, Timit
 
 
 class Plate(NamedTuple):
@@ -35,7 +36,7 @@ def plates_of(run: Run) -> Iterator[Plate]:
         also = ", and whether firing rates settle near their target" if spiking else ""
         caption = f"Look for the distance between the validation curve and {mark}{also}."
         yield Plate("learning", figures.draw_learning(learning_of(run)), caption)
-    if run.example is not None:
+    if run.example is not None and isinstance(run.experiment.task, Task):
         caption = "One test example: look for how sure the answer is where it is read (shaded)."
         if spiking and network.n_adaptive:
             caption = "One test example: look for thresholds that carry the past to where the answer is read (shaded)."
@@ -47,7 +48,7 @@ def plates_of(run: Run) -> Iterator[Plate]:
     if run.example is not None and "confusion" in run.example and isinstance(run.experiment.task, Timit):
         caption = "All test frames, shares of each row: look for phones confused within their class, and beyond it."
         yield Plate("confusion", figures.draw_confusion(run.example["confusion"].numpy(), phone_groups()), caption)
-    for name, figure, caption in drawn(run):
+    for name, figure, caption in (*drawn(run), *outing.drawn(run)):
         yield Plate(name, figure, caption)
     if spiking and run.network is not None:
         yield from _of_network(run, network, run.network)

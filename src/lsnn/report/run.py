@@ -12,6 +12,7 @@ from lsnn.experiments import Experiment, Spiking
 from lsnn.figures import Series
 from lsnn.presets import PRESETS, PaperRow
 from lsnn.report.synapses import saved_names
+from lsnn.tasks import Task
 
 
 class Run(NamedTuple):
@@ -84,7 +85,8 @@ def read_run(path: Path) -> Run:
         _require(results, ("iterations", "seconds", "test"), path / runs.RESULTS)
         _require(results["test"], (experiment.task.headline.metric,), path / runs.RESULTS)
     initial, example = _optional(path / runs.INITIAL), _optional(path / runs.EXAMPLE)
-    _require(example, ("inputs", "readout", "target", "mask"), path / runs.EXAMPLE)
+    asked = ("target", "mask") if isinstance(experiment.task, Task) else ()
+    _require(example, ("inputs", "readout", *asked), path / runs.EXAMPLE)
     if isinstance(experiment.network, Spiking):
         _require(initial, saved_names(experiment.network), path / runs.INITIAL)
         _require(network, saved_names(experiment.network), source)

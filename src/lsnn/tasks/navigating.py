@@ -57,13 +57,18 @@ def _told_of(name: str, records: Iterable[Mapping[str, Tensor]]) -> dict[str, Te
 def table_of(analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
     """A row per network, then those of the first one's controls and of the walkers."""
     first = next(iter(analyses))
-    scores = {name: _scores(analysis) for name, analysis in analyses.items()}
-    rows = [(name, scores[name].pop("network")) for name in analyses]
-    rows += list(scores[first].items())
+    found = {name: scores(analysis) for name, analysis in analyses.items()}
+    rows = [(name, found[name].pop("network")) for name in analyses]
+    rows += list(found[first].items())
     return Table("goals an episode, and steps to the goal", HEADER, [(name, tuple(s.tolist())) for name, s in rows])
 
 
-def _scores(analysis: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " 4"]]:
-    names = [key.removeprefix("score/") for key in analysis if key.startswith("score/")]
-    order = ("network", FROZEN, "before training", *WALKERS)
-    return {name: analysis[f"score/{name}"] for name in order if name in names}
+def scores(analysis: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " 4"]]:
+    """Goals, steps to the first and to later ones, and their ratio, by agent."""
+    found, order = part(analysis, "score"), ("network", FROZEN, "before training", *WALKERS)
+    return {name: found[name] for name in order if name in found}
+
+
+def part(analysis: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors that are stored under name/..."""
+    return {key.removeprefix(f"{name}/"): value for key, value in analysis.items() if key.startswith(f"{name}/")}

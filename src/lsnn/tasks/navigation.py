@@ -132,8 +132,8 @@ class Navigation:
 
     def policy(self, readout: Float[Tensor, "... n_out"]) -> Gaussian:
         """Distribution of the move, in units of a_scale."""
-        mean, spread = (self.readout_scale * readout[..., :4]).split(2, dim=-1)
-        mean, spread = mean.tanh(), spread.sigmoid()
+        scaled = self.readout_scale * readout
+        mean, spread = scaled[..., :2].tanh(), scaled[..., 2:4].sigmoid()
         return Gaussian(mean, spread if self.spread == "variance" else spread.square())
 
     def value(self, readout: Float[Tensor, "... n_out"]) -> Float[Tensor, "..."]:

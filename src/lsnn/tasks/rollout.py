@@ -54,7 +54,7 @@ def play(
 
     freeze: from the first positive reward of an episode on, its thresholds stay as they are; for spiking networks.
     """
-    episodes = environment.begin(n, generator_for(seed, f"{stream}/world", step))
+    worlds = environment.begin(n, generator_for(seed, f"{stream}/world", step))
     chance = generator_for(seed, f"{stream}/actions", step)
     noise = None
     if isinstance(network, LSNN):
@@ -63,20 +63,20 @@ def play(
     seen, answered, done, earned = [], [], [], []
     frozen = torch.zeros(n, dtype=torch.bool)
     for t in range(environment.steps):
-        inputs = episodes.inputs()
+        inputs = worlds.inputs()
         readout, _ = advance(inputs, None if noise is None else noise[t])
         action = environment.policy(readout).sample(chance)
         seen.append(inputs)
         answered.append(readout)
         done.append(action)
-        earned.append(episodes.act(action))
+        earned.append(worlds.act(action))
         if freeze and (fresh := (earned[-1] > 0) & ~frozen).any():
             frozen |= fresh
             advance.hold(frozen)
     readout, actions = torch.stack(answered), torch.stack(done)
     log_probs, values = environment.policy(readout).log_prob(actions), environment.value(readout)
     rewards = torch.stack(earned)
-    return Played(torch.stack(seen), noise, readout, actions, log_probs, values, rewards, episodes.record())
+    return Played(torch.stack(seen), noise, readout, actions, log_probs, values, rewards, worlds.record())
 
 
 def episodes(network: nn.Module, environment: Environment, split: Split, *, freeze: bool = False) -> Iterator[Played]:

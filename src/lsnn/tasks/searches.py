@@ -61,6 +61,18 @@ def pace(record: Record) -> Pace:
     return Pace(*(mean_steps(*part) for part in parts))
 
 
+def searched(record: Record, n_bins: int = 20) -> Float[Tensor, " bin"]:
+    """Where the goal was looked for before it was reached first: share of the steps by distance from the centre.
+
+    Bins are rings of equal width from the centre to the rim; an agent that is everywhere alike is in them with shares
+    that grow with their radius.
+    """
+    reached = record["reached"]
+    before = reached.cumsum(0) - reached.int() == 0
+    ring = (record["position"].norm(dim=2)[before] * n_bins).long().clamp(max=n_bins - 1)
+    return torch.bincount(ring, minlength=n_bins).float() / len(ring)
+
+
 def steps_by_visit(record: Record, n: int) -> Float[Tensor, " visit"]:
     """Mean steps to the goal, as in `Pace`, for each of the first n visits to it.
 
