@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from lsnn import pretrained, runs
 from lsnn.presets import PRESETS
 from lsnn.report.command import reproduce
@@ -21,6 +24,7 @@ LICENCES = {
     "timit": "; trained on speech that espeak-ng synthesised (lsnn data speech), not on TIMIT",
 }
 """of the data that a network was trained on, by task"""
+INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
 LINES = 200
 """most records of the learning curves that go with a network"""
 
@@ -35,7 +39,9 @@ def ship(run: Path, name: str) -> Path:
     folder = pretrained.FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     runs.write_json(folder / runs.CONFIG, _without_places(runs.read_json(run / runs.CONFIG)))
-    for file in (runs.WEIGHTS, runs.EXAMPLE, runs.RESULTS):
+    weights = runs.read_tensors(run / runs.WEIGHTS)
+    runs.write_tensors(folder / runs.WEIGHTS, {name: _narrowed(tensor) for name, tensor in weights.items()})
+    for file in (runs.EXAMPLE, runs.RESULTS):
         runs.write_bytes(folder / file, (run / file).read_bytes())
     if (run / runs.ANALYSIS).exists():
         runs.write_bytes(folder / runs.ANALYSIS, (run / runs.ANALYSIS).read_bytes())
@@ -44,6 +50,14 @@ def ship(run: Path, name: str) -> Path:
     )
     runs.write_bytes(folder / "README.md", card(found, name).encode())
     return folder
+
+
+def _narrowed(tensor: Tensor) -> Tensor:
+    """Whole numbers in as few bytes as hold them: loading widens them again."""
+    if tensor.is_floating_point() or tensor.dtype is torch.bool or not tensor.numel():
+        return tensor
+    largest = int(tensor.abs().max())
+    return tensor.to(next(kind for kind in INTEGERS if largest <= torch.iinfo(kind).max))
 
 
 def _without_places(config: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def test_seeds_are_grouped_and_averaged_by_settings(tmp_path: Path) -> None:
     assert row_of(page, "`smnist-lstm` ")[1:5] == ["2 of 3", "92.0 % ± 2.8 %", "94.0 %", paper]
     assert row_of(page, "`smnist-lstm --lr 0.1`")[1:4] == ["1 of 1", "20.0 %", "20.0 %"]
     assert row_of(page, "`store-recall-rnn`")[3] == "4.0 %"  # of errors the lowest is best
-    assert row_of(page, "run2 ")[2:5] == ["2", "20 of 6,000", "not finished"]
+    assert row_of(page, "run2 ")[2:5] == ["2", "20 of 12,000", "not finished"]
 
 
 def test_comparison_without_a_test_has_learning_curves_only(tmp_path: Path) -> None:
