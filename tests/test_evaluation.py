@@ -14,7 +14,8 @@ from lsnn.presets import preset
 from lsnn.report.page import page_of
 from lsnn.report.plates import plates_of
 from lsnn.report.run import read_run
-from lsnn.tasks import Analysed, SequentialMnist, in_context, internal_model
+from lsnn.tasks import Analysed, SequentialMnist
+from lsnn.tasks.regression import in_context, internal_model
 from tests.helpers import ROOT, begin, contents, error, image_folder, timeless_metrics, tiny_experiment
 
 EXAMPLES = 24

@@ -8,7 +8,8 @@ import torch
 
 import lsnn
 from lsnn import cli, pretrained, results, runs, training
-from lsnn.tasks import FewShotOmniglot, Regression, in_context
+from lsnn.tasks import FewShotOmniglot, Regression
+from lsnn.tasks.regression import in_context
 from tests.helpers import ROOT, python, tiny_experiment
 
 NAMES = pretrained.names()

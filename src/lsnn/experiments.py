@@ -19,11 +19,10 @@ from lsnn.seeding import generator_for
 from lsnn.tasks.closed_loop import Environment
 from lsnn.tasks.few_shot import FewShotOmniglot
 from lsnn.tasks.navigation import Navigation
+from lsnn.tasks.regression import Sines, TargetNetworks
 from lsnn.tasks.sequential_mnist import SequentialMnist
-from lsnn.tasks.sines import Sines
 from lsnn.tasks.store_recall import StoreRecall
 from lsnn.tasks.t_maze import TMaze
-from lsnn.tasks.target_networks import TargetNetworks
 from lsnn.tasks.task import InEpochs
 from lsnn.tasks.timit import Timit
 

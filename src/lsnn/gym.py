@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lsnn.tasks.arenas import Arenas
 from lsnn.tasks.navigation import Navigation
+from lsnn.tasks.navigation.arenas import Arenas
 
 try:
     import gymnasium

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
 from lsnn.figures.style import BLUE, GREY, ORANGE, SMALL, Array
-from lsnn.tasks.searches import stretches
+from lsnn.tasks.navigation.searches import stretches
 
 FLOOR = "#EEF3F7"
 MOST = 8

@@ -6,9 +6,7 @@ from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.neuron import Cells
 from lsnn.presets.preset import PaperRow, Preset, with_cells
 from lsnn.tasks.few_shot import FewShotOmniglot
-from lsnn.tasks.regression import Regression
-from lsnn.tasks.sines import Sines
-from lsnn.tasks.target_networks import TargetNetworks
+from lsnn.tasks.regression import Regression, Sines, TargetNetworks
 
 _cells = Cells(
     n_regular=180,

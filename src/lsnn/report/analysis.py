@@ -7,7 +7,8 @@ from lsnn.figures import Contradiction, Models, Reference
 from lsnn.report import outing
 from lsnn.report.run import Run
 from lsnn.report.words import table
-from lsnn.tasks import Analysed, Navigation, Regression, in_context, internal_model
+from lsnn.tasks import Analysed, Navigation, Regression
+from lsnn.tasks.regression import in_context, internal_model
 
 
 def table_of(run: Run) -> list[str]:

@@ -9,7 +9,8 @@ from lsnn import figures
 from lsnn.experiments import Spiking
 from lsnn.figures import Episode, Foraging, Group, Reference, Way
 from lsnn.report.run import Run
-from lsnn.tasks import Navigation, navigating
+from lsnn.tasks import Navigation
+from lsnn.tasks.navigation import outings
 
 SHOWN = 4
 """episodes in the figure of ways"""
@@ -43,14 +44,14 @@ def moving(run: Run) -> bytes | None:
 
 def references(run: Run) -> list[Reference]:
     """What walkers reach."""
-    found = navigating.scores(run.analysis or {})
-    return [Reference(float(found[name][0]), name) for name in navigating.WALKERS if name in found]
+    found = outings.scores(run.analysis or {})
+    return [Reference(float(found[name][0]), name) for name in outings.WALKERS if name in found]
 
 
 def ways(run: Run, agent: str) -> list[Way]:
     """The first test episodes of an agent."""
     assert run.analysis is not None
-    record = {part: rows for part, rows in navigating.part(run.analysis, f"path/{agent}").items()}
+    record = {part: rows for part, rows in outings.part(run.analysis, f"path/{agent}").items()}
     return [_way(run, record, k) for k in range(min(SHOWN, len(record.get("goal", ()))))]
 
 
@@ -64,7 +65,7 @@ def episode_of(run: Run, example: Mapping[str, Tensor]) -> Episode:
         if network.n_adaptive and run.network is not None:
             thresholds = (example["thresholds"] / run.network["v_th"])[:, network.n_regular :].numpy()
     return Episode(
-        way=_way(run, navigating.part(example, "record"), 0),
+        way=_way(run, outings.part(example, "record"), 0),
         inputs=example["inputs"].numpy(),
         groups=[Group(name, range(task.n_in)[channels]) for name, channels in task.input_groups().items()],
         spikes=spikes,
@@ -89,7 +90,7 @@ def _foraging(run: Run) -> Foraging:
 
 
 def _visits(analysis: Mapping[str, Tensor]) -> dict[str, figures.Array]:
-    names = ("network", navigating.FROZEN, "circling, no memory", "goal known")
-    curves = navigating.part(analysis, "visits")
+    names = ("network", outings.FROZEN, "circling, no memory", "goal known")
+    curves = outings.part(analysis, "visits")
     renamed = {"network": "this network"}
     return {renamed.get(name, name): curves[name].numpy() for name in names if name in curves}

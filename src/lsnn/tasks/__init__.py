@@ -5,13 +5,13 @@ from lsnn.tasks.closed_loop import Episodes as Episodes
 from lsnn.tasks.closed_loop import Record as Record
 from lsnn.tasks.few_shot import FewShotOmniglot as FewShotOmniglot
 from lsnn.tasks.navigation import Navigation as Navigation
+from lsnn.tasks.navigation.searches import pace as pace
 from lsnn.tasks.regression import Regression as Regression
-from lsnn.tasks.searches import pace as pace
+from lsnn.tasks.regression import Sines as Sines
+from lsnn.tasks.regression import TargetNetworks as TargetNetworks
 from lsnn.tasks.sequential_mnist import SequentialMnist as SequentialMnist
-from lsnn.tasks.sines import Sines as Sines
 from lsnn.tasks.store_recall import StoreRecall as StoreRecall
 from lsnn.tasks.t_maze import TMaze as TMaze
-from lsnn.tasks.target_networks import TargetNetworks as TargetNetworks
 from lsnn.tasks.task import Analysed as Analysed
 from lsnn.tasks.task import Batch as Batch
 from lsnn.tasks.task import Classifies as Classifies

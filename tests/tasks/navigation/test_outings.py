@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from lsnn.tasks import Analysed, Navigation
-from lsnn.tasks.navigating import FROZEN, WALKERS, outings, scores, table_of
+from lsnn.tasks.navigation.outings import FROZEN, WALKERS, outings, scores, table_of
+from lsnn.tasks.navigation.searches import pace
 from lsnn.tasks.rollout import episodes
-from lsnn.tasks.searches import pace
 from tests.helpers import ACTING
 
 TASK = Navigation(steps=80, a_scale=0.1, goal_radius=0.6, n_channels=8, n_reward=4, n_test=20)

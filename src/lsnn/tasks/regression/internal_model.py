@@ -12,7 +12,7 @@ from lsnn.seeding import generator_for
 from lsnn.tasks.task import Split
 
 if TYPE_CHECKING:
-    from lsnn.tasks.regression import Regression
+    from lsnn.tasks.regression.family import Regression
 
 AFTER = (0, 1, 2, 5, 10, 20, 50, 500)
 """examples after which the internal model is asked for"""

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lsnn.tasks.navigation import Navigation
-from lsnn.tasks.searches import pace, searched, steps_by_visit, stretches, visits
-from lsnn.tasks.walkers import WALKERS, walk
+from lsnn.tasks.navigation.searches import pace, searched, steps_by_visit, stretches, visits
+from lsnn.tasks.navigation.walkers import WALKERS, walk
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from lsnn.policies import Gaussian
-from lsnn.tasks import navigating
-from lsnn.tasks.arenas import Arenas
 from lsnn.tasks.closed_loop import Record
-from lsnn.tasks.searches import visits
+from lsnn.tasks.navigation import outings
+from lsnn.tasks.navigation.arenas import Arenas
+from lsnn.tasks.navigation.searches import visits
 from lsnn.tasks.task import Headline, Split, Table
 
 HOW_SHOWN = (
@@ -161,17 +161,17 @@ class Navigation:
             "wall_hits": record["blocked"].sum(0).float(),
         }
 
-    # ---- what more there is to say about an agent; see navigating.py ---------------------------------------------
+    # ---- what more there is to say about an agent; see outings.py ------------------------------------------------
 
     def analyse(
         self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
     ) -> dict[str, Tensor]:
-        """Goals and pace of the network and of what it is compared with, `navigating.outings`."""
-        return navigating.outings(self, network, split, before)
+        """Goals and pace of the network and of what it is compared with, `outings.outings`."""
+        return outings.outings(self, network, split, before)
 
     def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
         """Goals an episode, and pace before and after the first one."""
-        return navigating.table_of(analyses)
+        return outings.table_of(analyses)
 
     def comparable(self, other: object) -> bool:
         """Whether the other task has the same arenas, however they are shown."""

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from lsnn.tasks.arenas import Arenas
+from lsnn.tasks.navigation.arenas import Arenas
 
 if TYPE_CHECKING:
-    from lsnn.tasks.navigation import Navigation
+    from lsnn.tasks.navigation.water_maze import Navigation
 
 Directions = NDArray[np.float64]
 """unit vectors, (n, 2): walkers always go at full speed"""

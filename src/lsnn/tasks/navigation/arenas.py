@@ -9,10 +9,10 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from lsnn.tasks.searches import stretches
+from lsnn.tasks.navigation.searches import stretches
 
 if TYPE_CHECKING:
-    from lsnn.tasks.navigation import Navigation
+    from lsnn.tasks.navigation.water_maze import Navigation
 
 AHEAD = 32
 """steps for which random bits of the input spikes are drawn at once"""

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lsnn.tasks.regression import Functions, Regression
+from lsnn.tasks.regression.family import Functions, Regression
 from lsnn.tasks.task import Batch
 
 N_HIDDEN = 10

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from lsnn.network import LSNN
 from lsnn.seeding import generator_for
+from lsnn.tasks.navigation.searches import pace, steps_by_visit
+from lsnn.tasks.navigation.walkers import WALKERS, walk
 from lsnn.tasks.rollout import episodes, some
-from lsnn.tasks.searches import pace, steps_by_visit
 from lsnn.tasks.task import Split, Table
-from lsnn.tasks.walkers import WALKERS, walk
 
 if TYPE_CHECKING:
-    from lsnn.tasks.navigation import Navigation
+    from lsnn.tasks.navigation.water_maze import Navigation
 
 KEPT = 16
 """episodes whose paths are kept"""

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lsnn.tasks import Navigation, Record, pace
-from lsnn.tasks.walkers import WALKERS, walk
+from lsnn.tasks.navigation.walkers import WALKERS, walk
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -14,7 +14,7 @@ from lsnn.seeding import generator_for
 from lsnn.tasks.task import Split, Table
 
 if TYPE_CHECKING:
-    from lsnn.tasks.regression import Regression
+    from lsnn.tasks.regression.family import Regression
 
 AT_EXAMPLES = (1, 5, 10, 20, 50, 100, 500)
 """columns of the table"""

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from lsnn.policies import Gaussian
-from lsnn.tasks.arenas import AHEAD, Arenas
 from lsnn.tasks.navigation import Navigation
+from lsnn.tasks.navigation.arenas import AHEAD, Arenas
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from lsnn.encoding import poisson_held, tuning
 from lsnn.losses import squared_error, window_mean
 from lsnn.seeding import generator_for
-from lsnn.tasks import in_context, internal_model
+from lsnn.tasks.regression import in_context, internal_model
 from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table
 
 Functions = Callable[[Float[Tensor, "example n n_x"]], Float[Tensor, "example n"]]

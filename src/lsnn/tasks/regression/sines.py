@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Generator
 
-from lsnn.tasks.regression import Functions, Regression
+from lsnn.tasks.regression.family import Functions, Regression
 
 
 @dataclass(frozen=True)
