@@ -7,6 +7,7 @@ Nothing but the run folder is read; the accuracy on the card is measured again b
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,11 @@ def ship(run: Path, name: str) -> Path:
     runs.write_json(folder / runs.CONFIG, _without_places(runs.read_json(run / runs.CONFIG)))
     weights = runs.read_tensors(run / runs.WEIGHTS)
     runs.write_tensors(folder / runs.WEIGHTS, {name: _narrowed(tensor) for name, tensor in weights.items()})
-    for file in (runs.EXAMPLE, runs.RESULTS):
-        runs.write_bytes(folder / file, (run / file).read_bytes())
+    example = runs.read_tensors(run / runs.EXAMPLE)
+    if "thresholds" in example:
+        example["thresholds"] = example["thresholds"].half()  # most of its bytes, and only drawn
+    runs.write_tensors(folder / runs.EXAMPLE, example)
+    runs.write_bytes(folder / runs.RESULTS, (run / runs.RESULTS).read_bytes())
     if (run / runs.ANALYSIS).exists():
         runs.write_bytes(folder / runs.ANALYSIS, (run / runs.ANALYSIS).read_bytes())
     runs.write_metrics(
@@ -64,6 +68,14 @@ def _without_places(config: dict[str, Any]) -> dict[str, Any]:
     """The config of a run without the names of folders on this machine."""
     task = {name: None if name in PLACES else value for name, value in config["experiment"]["task"].items()}
     return {**config, "experiment": {**config["experiment"], "task": task}}
+
+
+def _anywhere(run: Run) -> Run:
+    """A run whose data lie in a folder of the same name, wherever that is."""
+    task = run.experiment.task
+    places = {name: getattr(task, name) for name in PLACES if getattr(task, name, None) is not None}
+    folders = {name: Path(place.name) for name, place in places.items() if place.is_absolute()}
+    return run._replace(experiment=replace(run.experiment, task=replace(task, **folders)))
 
 
 def _thinned(run: Run, event: str) -> list[dict]:
@@ -90,7 +102,7 @@ def card(run: Run, name: str) -> str:
     paper = [f"- {row.spelled}, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
     parts = [
         f"# {name}",
-        reproduce(run),
+        reproduce(_anywhere(run)),
         "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]),
         "\n".join(["The paper's:", "", *paper]) if paper else "",
         f"```sh\nlsnn evaluate {name}\n```",

@@ -61,10 +61,10 @@ _small = replace(
 )
 _t_maze = replace(
     _navigation,
-    task=TMaze(),
+    task=TMaze(readout_scale=10.0),
     network=Spiking(replace(_cells, n_regular=60, n_adaptive=40), connectivity=0.2, max_delay=10),
-    iterations=300,
-    ppo=Ppo(),
+    iterations=500,
+    lr=0.01,
 )
 
 

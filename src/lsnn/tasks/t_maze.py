@@ -1,5 +1,6 @@
 """A T-maze with a cue to remember: walk down a corridor, and turn where the sign at its entrance said."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,6 +39,8 @@ class TMaze:
     """cost of the wrong arm; the right one is worth 1"""
     rate_hz: float = 200.0
     """of input neurons whose cue, place, reward or error it is, Hz"""
+    readout_scale: float = 1.0
+    """factor on the readouts: the larger, the smaller the weights that a decided policy needs"""
     n_validation: int = 256
     """episodes in a validation"""
     n_test: int = 1000
@@ -48,6 +51,8 @@ class TMaze:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}; usual are 10, 40, 300")
 
+        if not 0 < self.readout_scale < math.inf:
+            raise ValueError(f"readout_scale must be positive and finite, got {self.readout_scale}; usual is 1")
         if not 0 < self.rate_hz <= 1000:
             raise ValueError(f"rate_hz must lie in (0, 1000], got {self.rate_hz}; a step is 1 ms, usual is 200")
 
@@ -76,11 +81,11 @@ class TMaze:
 
     def policy(self, readout: Float[Tensor, "... n_out"]) -> Choice:
         """Probabilities of left, right, forward."""
-        return Choice(readout[..., :3])
+        return Choice(self.readout_scale * readout[..., :3])
 
     def value(self, readout: Float[Tensor, "... n_out"]) -> Float[Tensor, "..."]:
         """Estimate of the discounted rewards to come."""
-        return readout[..., 3]
+        return self.readout_scale * readout[..., 3]
 
     def metrics(self, record: Record) -> dict[str, Float[Tensor, " k"]]:
         """rewards: right turns in an episode.  accuracy: 1 for a right turn, 0 for a wrong one; a value per turn."""
