@@ -63,7 +63,9 @@ def test_cues_are_drawn_anew_after_each_turn():
     assert sum(cues) / 1000 == pytest.approx(0.5, abs=0.06)  # four standard errors
 
 
-@pytest.mark.parametrize("settings", [{"length": 5}, {"steps": 40}, {"cue_length": 0}, {"rate_hz": 0.0}])
+@pytest.mark.parametrize(
+    "settings", [{"length": 5}, {"steps": 40}, {"cue_length": 0}, {"rate_hz": 0.0}, {"readout_scale": 0.0}]
+)
 def test_impossible_settings_are_told(settings):
     with pytest.raises(ValueError, match="usual"):
         TMaze(**settings)
