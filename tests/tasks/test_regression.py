@@ -9,8 +9,10 @@ from lsnn.experiments import Spiking
 from lsnn.learners import linear_fit
 from lsnn.presets import preset
 from lsnn.results import n_parameters
+from lsnn.seeding import generator_for
 from lsnn.tasks import Sines, TargetNetworks
 from lsnn.tasks.regression import Examples, Regression
+from lsnn.trainer import Trainer
 from tests.helpers import error
 
 SMALL = TargetNetworks(n_examples=24, example_ms=10, n_channels=20, n_validation=6, n_test=7)
@@ -91,6 +93,15 @@ def test_training_begins_with_the_easiest_networks_and_ends_with_the_full_range(
 
     assert same(0, 0.5) and same(50, 2.75) and same(100, 5.0) and same(10_000, 5.0)
     assert not same(50, 5.0)
+
+
+def test_a_training_step_draws_what_its_iteration_asks_for():
+    task = replace(SMALL, easiest=0.5, easy_steps=100)
+    trainer = Trainer.start(replace(preset("l2l-teacher").experiment, task=task, batch_size=3))
+    for trainer.iteration in (0, 100):
+        expected = task.batch_at(trainer.iteration, 3, generator_for(0, "batch", trainer.iteration))
+        assert torch.equal(trainer.batch().target, expected.target)
+    assert not torch.equal(expected.target, task.batch_at(0, 3, generator_for(0, "batch", 100)).target)
 
 
 def test_sines_have_the_paper_s_amplitudes_and_phases():

@@ -44,7 +44,6 @@ class Navigation:
 
     name: ClassVar[str] = "navigation"
     headline: ClassVar[Headline] = Headline("goals", higher_is_better=True)
-    n_actions: ClassVar[int] = 2
 
     steps: int = 2000
     """length of an episode, steps of 1 ms"""
