@@ -107,6 +107,27 @@ def test_every_utterance_comes_once_an_epoch_in_batches_of_like_length(task: Tim
     assert not task.batch_of_epoch(0, 4, seeded(0)).inputs.equal(task.batch_of_epoch(0, 4, seeded(1)).inputs)
 
 
+def test_noise_is_on_frames_in_training_alone(task: Timit):
+    noisy = replace(task, input_noise=0.5)
+    added = []
+    for place in range(3):
+        clean, heard = task.batch_of_epoch(place, 4, seeded()), noisy.batch_of_epoch(place, 4, seeded())
+        assert heard.target.equal(clean.target) and heard.inputs[::2].equal(heard.inputs[1::2])
+        assert heard.inputs.equal(noisy.batch_of_epoch(place, 4, seeded()).inputs)
+        noise = (heard.inputs - clean.inputs)[::2]
+        assert clean.lengths is not None
+        for k, frames in enumerate((clean.lengths // 2).tolist()):
+            assert not noise[: len(noise) - frames, k].any(), "padding stays silent"
+            added.append(noise[len(noise) - frames :, k].flatten())
+    values = torch.cat(added)
+    assert abs(values.mean()) < 0.01 and abs(values.std() - 0.5) < 0.01, "many thousand numbers"
+    assert not added[0][:39].equal(added[1][:39]) and not added[0][:39].equal(added[-1][:39])
+    for split in ("validation", "test"):
+        pairs = zip(task.evaluation(split, 4), noisy.evaluation(split, 4), strict=True)
+        assert all(clean.inputs.equal(heard.inputs) for clean, heard in pairs)
+    assert "input_noise" in error(Timit, input_noise=-0.1)
+
+
 def test_evaluation_has_every_frame_once(task: Timit):
     frames = sum(int(batch.mask.sum()) for batch in task.evaluation("test", 4))
     assert frames == int(task._frames("test").count.sum())
