@@ -88,6 +88,14 @@ def test_every_function_that_equations_md_names_exists():
             found = getattr(found, part)
 
 
+def test_links_and_pictures_of_the_pages_are_there():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    assert len(pages) > 10
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
 def test_version_is_the_changelogs_newest():
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert newest is not None and newest.group(1) == lsnn.__version__

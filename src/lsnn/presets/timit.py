@@ -1,6 +1,7 @@
 """TIMIT, frame by frame: the paper's networks, with what is known of their settings, and baselines of equal size.
 
-docs/experiments.md says which settings are remembered, which are those of the authors' later code, and which are ours.
+docs/experiments/timit.md says which settings are remembered, which are those of the authors' later code, and which
+are ours.
 """
 
 from dataclasses import replace

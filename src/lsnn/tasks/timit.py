@@ -28,7 +28,8 @@ class Timit:
 
     Utterances of a batch end together: shorter ones begin later, and until then their input is zero and the network
     at rest, so that nothing of the padding is in the result.
-    Source: Bellec et al. 2018, section on TIMIT, and the authors' later code (docs/experiments.md lists what is known).
+    Source: Bellec et al. 2018, section on TIMIT, and the authors' later code (docs/experiments/timit.md lists what is
+    known).
     """
 
     name: ClassVar[str] = "timit"

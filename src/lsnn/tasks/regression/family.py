@@ -34,7 +34,7 @@ class Regression:
     0 in the first step.  Its prediction of y(i) is the mean readout over the step.  y(i)
     itself is never shown in time.  Every training batch has functions of its own; testing has functions of its own.
     Source: Bellec et al. 2018, section on learning-to-learn and supplement, recalled with certainty but for the
-    width of the tuning curves; docs/experiments.md says what is certain.
+    width of the tuning curves; docs/experiments/learning-to-learn.md says what is certain.
 
     A family of functions is a subclass with `name`, `n_x`, `draw`, and where they differ from these, the ranges.
     """

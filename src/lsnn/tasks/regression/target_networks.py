@@ -21,7 +21,7 @@ class TargetNetworks(Regression):
 
     The paper's text has weights and biases in [-1, 1] (weight_range 1), which makes nearly planes; its linear baseline
     is that of weights in [-5, 5] with values stretched to [0, 1], which are therefore the default.
-    Source: Bellec et al. 2018, figure 2A and its caption; docs/experiments.md has the numbers.
+    Source: Bellec et al. 2018, figure 2A and its caption; docs/experiments/learning-to-learn.md has the numbers.
     """
 
     name: ClassVar[str] = "target-networks"
