@@ -6,7 +6,7 @@ import torch
 from lsnn import Cells
 from lsnn.experiments import NonSpiking, Spiking
 from lsnn.tasks import Navigation
-from lsnn.tasks.rollout import Played, play, some
+from lsnn.tasks.rollout import FreezeThresholds, Played, play, some
 from lsnn.trainer import Trainer
 from tests.helpers import acting_experiment
 
@@ -80,7 +80,7 @@ def test_rewards_are_those_of_the_world():
 
 def test_thresholds_can_be_held_from_the_first_reward_on():
     net = built(NETWORKS["noise"])
-    free, held = (play(net, WORLD, 40, 0, "train", freeze=freeze) for freeze in (False, True))
+    free, held = (play(net, WORLD, 40, 0, "train", meddle=meddle) for meddle in (None, FreezeThresholds()))
     first = int((free.rewards > 0).any(1).float().argmax())  # from then on the worlds' chances differ, too
     assert 0 < first < 100 and free.rewards[first].max() > 0
     assert held.readout[: first + 1].equal(free.readout[: first + 1])

@@ -42,20 +42,21 @@ class ReportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class MemoryOptions:
-    """What a network that names one class per trial remembers, and where.
+    """What a network remembers, and where.
 
-    Class and past input are decoded from thresholds, voltages, spikes and what is on its way; each is tampered with in
-    mid-trial.
+    For networks that name one class per trial: class and past input are decoded from thresholds, voltages, spikes and
+    what is on its way; each is tampered with in mid-trial.  For agents in arenas: parts of the state are exchanged with
+    another's in mid-episode, and who then goes to which goal says where its place was kept.
     """
 
     run: tyro.conf.Positional[Path]
     """run folder, or the name of a trained network in the box"""
     every: int = 28
-    """steps between two looks at the state; a row of an image has 28"""
+    """steps between two looks at the state, of trials; a row of an image has 28"""
     examples: int = 5000
-    """examples to fit decoders on, and as many to judge them on"""
+    """examples to fit decoders on, and as many to judge them on, of trials"""
     tampered: int = 512
-    """examples whose trials are tampered with"""
+    """examples whose trials, or episodes, are tampered with"""
     out: Path | None = None
     """folder to write to; not given: the report folder of the run, ./report for a network from the box"""
 
@@ -110,14 +111,20 @@ def memory(arguments: list[str]) -> int:
         raise UsageError(f"examples and tampered must be at least 2, got {options.examples} and {options.tampered}")
     from lsnn import memory, pretrained, training
     from lsnn.network import LSNN
-    from lsnn.report import write_memory
+    from lsnn.report import write_memory, write_returns
+    from lsnn.tasks import Navigation
 
     folder = pretrained.locate(options.run)
     experiment, network, _ = training.restore_network(folder)
     if not isinstance(network, LSNN):
         raise UsageError(f"{options.run} does not spike; memory studies LSNNs")
-    studied = memory.study(experiment, network.eval(), options.every, options.examples, options.tampered)
     out = options.out or (folder / "report" if folder == options.run else Path("report"))
-    for path in write_memory(options.run.name, experiment, studied, out):
+    network, title = network.eval(), options.run.name
+    if isinstance(experiment.task, Navigation):
+        paths = write_returns(title, memory.study_returns(experiment.task, network, options.tampered), out)
+    else:
+        studied = memory.study(experiment, network, options.every, options.examples, options.tampered)
+        paths = write_memory(title, experiment, studied, out)
+    for path in paths:
         print(path)
     return 0

@@ -39,6 +39,12 @@ def exchange_the_rest(network: LSNN, state: State, order: Tensor) -> tuple[LSNN,
     return network, state._replace(**rest, pending=state.pending[:, order])
 
 
+def exchange_everything(network: LSNN, state: State, order: Tensor) -> tuple[LSNN, State]:
+    """Every example goes on with the whole state of another."""
+    network, state = exchange_the_rest(network, state, order)
+    return exchange_thresholds(network, state, order)
+
+
 TAMPERINGS: dict[str, Tampering] = {
     "thresholds exchanged": exchange_thresholds,
     "thresholds averaged": average_thresholds,

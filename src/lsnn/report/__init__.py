@@ -12,6 +12,7 @@ from lsnn import figures, runs
 from lsnn.report import outing
 from lsnn.report.comparison import comparison_of
 from lsnn.report.memory import write_memory as write_memory
+from lsnn.report.memory import write_returns as write_returns
 from lsnn.report.page import page_of
 from lsnn.report.plates import plates_of
 from lsnn.report.run import read_run

@@ -1,13 +1,14 @@
 """A network in a closed loop: episodes that it plays, and all that is needed to learn from them."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from lsnn.network import LSNN
+from lsnn.ops import Stepper
 from lsnn.policies import Action
 from lsnn.seeding import generator_for
 from lsnn.tasks.closed_loop import Environment, Record
@@ -15,6 +16,9 @@ from lsnn.tasks.task import Split
 
 TOGETHER = 64
 """episodes of a split that are played side by side; their random numbers depend on it"""
+
+Meddling = Callable[[int, Tensor, Any], None]
+"""called after every step with its number, its rewards (n) and the network's stepper, whose state it may change"""
 
 
 class Played(NamedTuple):
@@ -48,12 +52,9 @@ def play(
     stream: str,
     step: int = 0,
     *,
-    freeze: bool = False,
+    meddle: Meddling | None = None,
 ) -> Played:
-    """n episodes, from rest.  World, actions and noise follow from seed, stream and step.
-
-    freeze: from the first positive reward of an episode on, its thresholds stay as they are; for spiking networks.
-    """
+    """n episodes, from rest.  World, actions and noise follow from seed, stream and step."""
     worlds = environment.begin(n, generator_for(seed, f"{stream}/world", step))
     chance = generator_for(seed, f"{stream}/actions", step)
     noise = None
@@ -61,7 +62,6 @@ def play(
         noise = network.draw_noise(environment.steps, n, generator_for(seed, f"{stream}/noise", step))
     advance = network.stepper(n)  # pyright: ignore[reportCallIssue]  # nn.Module cannot say so
     seen, answered, done, earned = [], [], [], []
-    frozen = torch.zeros(n, dtype=torch.bool)
     for t in range(environment.steps):
         inputs = worlds.inputs()
         readout, _ = advance(inputs, None if noise is None else noise[t])
@@ -70,21 +70,39 @@ def play(
         answered.append(readout)
         done.append(action)
         earned.append(worlds.act(action))
-        if freeze and (fresh := (earned[-1] > 0) & ~frozen).any():
-            frozen |= fresh
-            advance.hold(frozen)
+        if meddle is not None:
+            meddle(t, earned[-1], advance)
     readout, actions = torch.stack(answered), torch.stack(done)
     log_probs, values = environment.policy(readout).log_prob(actions), environment.value(readout)
     rewards = torch.stack(earned)
     return Played(torch.stack(seen), noise, readout, actions, log_probs, values, rewards, worlds.record())
 
 
-def episodes(network: nn.Module, environment: Environment, split: Split, *, freeze: bool = False) -> Iterator[Played]:
-    """A split's episodes as a network plays them: the same worlds at every call and for every network."""
+class FreezeThresholds:
+    """From the first positive reward of an episode on, its thresholds stay as they are."""
+
+    def __init__(self) -> None:
+        self._frozen = torch.tensor(False)
+
+    def __call__(self, step: int, rewards: Float[Tensor, " n"], stepper: Stepper) -> None:
+        frozen = self._frozen | (rewards > 0)
+        if not frozen.equal(self._frozen):
+            self._frozen = frozen
+            stepper.hold(frozen)
+
+
+def episodes(
+    network: nn.Module, environment: Environment, split: Split, meddling: Callable[[], Meddling] | None = None
+) -> Iterator[Played]:
+    """A split's episodes as a network plays them: the same worlds at every call and for every network.
+
+    meddling: makes what meddles with some of them, which are played side by side.
+    """
     n = environment.n_episodes(split)
     for number, start in enumerate(range(0, n, TOGETHER)):
         size = min(TOGETHER, n - start)
-        yield play(network, environment, size, 0, f"{environment.name}/{split}", number, freeze=freeze)
+        meddle = None if meddling is None else meddling()
+        yield play(network, environment, size, 0, f"{environment.name}/{split}", number, meddle=meddle)
 
 
 def some(record: Record, which: slice) -> dict[str, Tensor]:

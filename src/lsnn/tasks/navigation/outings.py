@@ -11,7 +11,7 @@ from lsnn.network import LSNN
 from lsnn.seeding import generator_for
 from lsnn.tasks.navigation.searches import pace, steps_by_visit
 from lsnn.tasks.navigation.walkers import WALKERS, walk
-from lsnn.tasks.rollout import episodes, some
+from lsnn.tasks.rollout import FreezeThresholds, episodes, some
 from lsnn.tasks.task import Split, Table
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ def outings(task: "Navigation", network: nn.Module, split: Split, before: nn.Mod
     and walkers.  path/NAME: some test episodes of the network and of the one before training, parts of their records.
     """
     found: dict[str, Tensor] = {}
-    agents = {"network": (network, False)}
+    agents: dict[str, tuple[nn.Module, type[FreezeThresholds] | None]] = {"network": (network, None)}
     if isinstance(network, LSNN) and network.cells.n_adaptive:
-        agents[FROZEN] = (network, True)
+        agents[FROZEN] = (network, FreezeThresholds)
     if before is not None:
-        agents["before training"] = (before, False)
-    for name, (agent, freeze) in agents.items():
-        records = [played.record for played in episodes(agent, task, split, freeze=freeze)]
+        agents["before training"] = (before, None)
+    for name, (agent, meddling) in agents.items():
+        records = [played.record for played in episodes(agent, task, split, meddling)]
         found |= _told_of(name, records)
-        if agent is before or not freeze:
+        if meddling is None:
             found |= {f"path/{name}/{part}": rows for part, rows in some(records[0], slice(KEPT)).items()}
     for name, walker in WALKERS.items():
         found |= _told_of(name, [walk(task, walker, task.n_episodes(split), generator_for(0, f"{task.name}/{name}"))])
