@@ -59,17 +59,12 @@ def episode_of(run: Run, example: Mapping[str, Tensor]) -> Episode:
     """The run's example."""
     task, network = run.experiment.task, run.experiment.network
     assert isinstance(task, Navigation)
-    spikes = thresholds = None
-    if isinstance(network, Spiking):
-        spikes = example["spikes"].numpy()
-        if network.n_adaptive and run.network is not None:
-            thresholds = (example["thresholds"] / run.network["v_th"])[:, network.n_regular :].numpy()
     return Episode(
         way=_way(run, outings.part(example, "record"), 0),
         inputs=example["inputs"].numpy(),
         groups=[Group(name, range(task.n_in)[channels]) for name, channels in task.input_groups().items()],
-        spikes=spikes,
-        thresholds=thresholds,
+        spikes=example["spikes"].numpy() if "spikes" in example else None,
+        thresholds=run.thresholds,
         n_regular=network.n_regular if isinstance(network, Spiking) else 0,
         value=task.value(example["readout"]).numpy(),
     )

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lsnn import figures, runs, training
-from lsnn.experiments import Spiking
-from lsnn.figures import Heard
-from lsnn.report.run import Run
+from lsnn.experiments import NonSpiking, Spiking
+from lsnn.figures import Array, Heard
+from lsnn.report.run import Run, relative_thresholds
 from lsnn.results import response
 from lsnn.speech.audio import read_any_audio
 from lsnn.speech.features import FRAME_MS, frame_centres
@@ -44,23 +44,19 @@ def phone_groups() -> dict[str, range]:
 def heard_in(run: Run, example: Mapping[str, Tensor]) -> Heard:
     """What the figure of a run's example shows."""
     assert isinstance(run.experiment.task, Timit)
-    network = run.experiment.network
-    v_th = None if run.network is None else run.network.get("ahead.v_th", run.network.get("v_th"))
-    return _heard(run.experiment.task, network, example, v_th)
+    return _heard(run.experiment.task, run.experiment.network, example, run.thresholds)
 
 
-def _heard(task: Timit, network: Any, example: Mapping[str, Tensor], v_th: Tensor | None) -> Heard:
+def _heard(
+    task: Timit, network: Spiking | NonSpiking, example: Mapping[str, Tensor], thresholds: Array | None
+) -> Heard:
     target = torch.where(example["mask"], example["target"], NO_LABEL)
-    n_regular = network.n_regular if isinstance(network, Spiking) else 0
-    thresholds = None
-    if "thresholds" in example and v_th is not None:
-        thresholds = (example["thresholds"][:, n_regular:] / v_th[-1]).numpy()
     return Heard(
         sound=example["sound"].numpy() if "sound" in example else None,
         features=example["inputs"][:: task.steps_per_frame].numpy(),
         spikes=example["spikes"].numpy() if "spikes" in example else None,
         thresholds=thresholds,
-        n_regular=n_regular,
+        n_regular=network.n_regular if isinstance(network, Spiking) else 0,
         probability=_probability(task, example["readout"]).numpy(),
         truth=_runs(target.tolist()),
         phones=PHONES,
@@ -108,8 +104,10 @@ def label_recording(run: Path, audio: Path, out: Path) -> Labelled:
     error = None
     if (truth != NO_LABEL).any():
         error = (named != truth)[truth != NO_LABEL].double().mean().item()
-    heard = _heard(task, experiment.network, example, _threshold(network))
-    figure = figures.draw_speech(heard)
+    kind, thresholds = experiment.network, None
+    if isinstance(kind, Spiking):
+        thresholds = relative_thresholds(example, network.state_dict(), kind)
+    figure = figures.draw_speech(_heard(task, kind, example, thresholds))
     files = []
     for suffix in ("png", "pdf"):
         files.append(out / f"{audio.stem}-phones.{suffix}")
@@ -121,10 +119,6 @@ def label_recording(run: Path, audio: Path, out: Path) -> Labelled:
         begin, end = ((FIRST_FRAME_MS + k * FRAME_MS) / 1000 for k in (start, stop))
         phones.append((begin, end, name, sure))
     return Labelled(phones, [PHONES[k] for k in named.tolist()], error, files)
-
-
-def _threshold(network: nn.Module) -> Tensor | None:
-    return getattr(getattr(network, "ahead", network), "v_th", None)
 
 
 def _normalisation(run: Path, task: Timit) -> Normalisation:

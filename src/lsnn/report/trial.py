@@ -15,11 +15,9 @@ from lsnn.tasks import Regression, SequentialMnist, Task
 
 def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
     """What the trial figure shows."""
-    task, network, dt, n_regular, thresholds = run.experiment.task, run.experiment.network, 1.0, 0, None
+    task, network, dt, n_regular = run.experiment.task, run.experiment.network, 1.0, 0
     if isinstance(network, Spiking):
         dt, n_regular = network.cells.dt, network.n_regular
-        if "thresholds" in example and run.network is not None:
-            thresholds = (example["thresholds"] / run.network["v_th"])[:, n_regular:].numpy()
     assert isinstance(task, Task)
     inputs = example["inputs"].numpy()
     groups = _groups(task, inputs.shape[1])
@@ -27,7 +25,7 @@ def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
         inputs=inputs,
         groups=groups,
         spikes=example["spikes"].numpy() if "spikes" in example else None,
-        thresholds=thresholds,
+        thresholds=run.thresholds,
         n_regular=n_regular,
         probability=torch.softmax(getattr(task, "logit_scale", 1.0) * example["readout"].float(), dim=1).numpy(),
         windows=[] if isinstance(task, Regression) else answers(task, example, dt),
