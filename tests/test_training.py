@@ -18,7 +18,7 @@ from lsnn.results import score
 from lsnn.seeding import generator_for
 from lsnn.supervised import regularised
 from lsnn.tasks import SequentialMnist
-from lsnn.trainer import STOP_WINDOW, Trainer
+from lsnn.trainer import STOP_WINDOW, Trainer, load_network
 from tests.helpers import (
     TINY,
     TRAPS,
@@ -151,6 +151,23 @@ def test_a_run_may_begin_with_the_weights_of_another_and_resumes_without_it(tmp_
     training.proceed(tmp_path / "third")
     assert weights(tmp_path / "second") == weights(tmp_path / "third")
     assert weights(tmp_path / "second") != (tmp_path / "second" / runs.INITIAL).read_bytes()
+
+
+def with_trained(*constants: str) -> Experiment:
+    return replace(TINY, network=replace(TINY.network, cells=Cells(5, 5, trainable=constants)), lr=0.1)
+
+
+@pytest.mark.parametrize(("before", "after"), [((), ("tau_a", "v_th")), (("tau_a", "v_th"), ("beta", "v_th"))])
+def test_constants_go_on_from_those_of_another_run_whichever_are_trained(tmp_path: Path, before, after):
+    first = begin(tmp_path / "first", with_trained(*before))
+    training.proceed(first)
+    training.start(tmp_path / "second", with_trained(*after), start_from=first)
+    old, new = training.restore_network(first)[1], with_trained(*after).build()
+    load_network(new, runs.read_tensors(tmp_path / "second" / runs.INITIAL))
+    for name in ("tau_a", "v_th", "beta", "tau_m"):
+        torch.testing.assert_close(getattr(new.constants(), name), getattr(old.constants(), name))
+    assert (old.constants().tau_a != with_trained().build().constants().tau_a).any() == bool(before)
+    assert training.proceed(tmp_path / "second")["test"]["loss"] > 0
 
 
 def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(tmp_path: Path):

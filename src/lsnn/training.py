@@ -7,7 +7,7 @@ rewired, how many synapses died and were regrown (regrown) since the record befo
 have what an example costs on average: spikes and synaptic_operations, or multiply_accumulates.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ def start(
 ) -> None:
     """Make the run folder of an experiment.  `proceed` then trains it.
 
-    start_from: a run folder whose weights to begin with, copied now; the network has to be of the same sizes.
+    start_from: a run folder whose weights to begin with, copied now; the network has to be of the same sizes, and may
+        have other constants that are trained.
     """
     threads = checked_threads(torch.get_num_threads() if threads is None else threads)
     with _processor(threads):
@@ -61,13 +62,24 @@ def start(
 
 def _weights_for(experiment: Experiment, folder: Path) -> dict[str, Tensor]:
     """The weights of another run, if they fit."""
-    tensors = restore_network(folder)[1].state_dict()
+    network = Trainer.start(experiment).network
+    tensors = _trained_alike(restore_network(folder)[1].state_dict(), network.state_dict())
     try:
-        load_network(Trainer.start(experiment).network, tensors)
+        load_network(network, tensors)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"{folder} has a network of other sizes ({reason}); start from one that fits") from None
     return tensors
+
+
+def _trained_alike(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same constants where other ones were trained: factors go into what they multiply, new ones begin at 1."""
+    tensors, mark = dict(given), "log_factor."
+    for name in given.keys() - wanted.keys():
+        if mark in name:
+            tensors[name.replace(mark, "")] = given[name.replace(mark, "")] * tensors.pop(name).exp()
+    new = (name for name in wanted.keys() - given.keys() if mark in name)
+    return tensors | {name: torch.zeros_like(wanted[name]) for name in new}
 
 
 def _try_out(experiment: Experiment) -> None:
