@@ -29,3 +29,8 @@ def test_command_on_the_page_trains_the_same_experiment(changes: dict[str, Any],
     command = shlex.split(next(line for line in page.splitlines() if line.startswith("lsnn train smnist ")))
     usual = preset("smnist").experiment
     assert tyro.cli(Experiment, args=command[3:], default=usual, config=(tyro.conf.AvoidSubcommands,)) == experiment
+
+
+def test_settings_without_effect_are_left_out(tmp_path: Path) -> None:
+    begin(tmp_path / "run", replace(PRESETS["smnist"].experiment, lr_decay_every=7, lr_patience=5, seed=1))
+    assert "lsnn train smnist --seed 1\n" in page_in(tmp_path / "run")

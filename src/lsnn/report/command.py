@@ -18,6 +18,12 @@ BOOKKEEPING = (
     "--network.memory",
 )
 """settings that do not set two runs apart"""
+IDLE = {
+    "cosine": ("--lr-decay", "--lr-decay-every", "--lr-patience"),
+    "plateau": ("--lr-decay-every",),
+    "step": ("--lr-patience",),
+}
+"""settings that have no effect, by schedule"""
 
 
 def reproduce(run: Run) -> str:
@@ -35,7 +41,7 @@ def flags(run: Run, bookkeeping: bool = True) -> list[str]:
     if run.preset not in PRESETS:
         return []
     changed = dict(_differences(encode(run.experiment), encode(PRESETS[run.preset].experiment), "--"))
-    left_out = ("--seed",) if bookkeeping else BOOKKEEPING
+    left_out = (("--seed",) if bookkeeping else BOOKKEEPING) + IDLE[run.experiment.schedule]
     if run.experiment.epochs is not None:
         left_out += ("--iterations", "--validate-every")  # follow from the epochs
     return [flag for name, flag in changed.items() if name not in left_out]
