@@ -92,6 +92,7 @@ NAVIGATION: dict[str, Preset] = {
     "navigation-paper": Preset("the same with the paper's settings", _paper),
     "navigation-small": Preset("four places for the goal, 140 neurons: learned in a quarter of an hour", _small),
     "navigation-small-lif": Preset("the same with 140 regular neurons", _lif(_small)),
+    "navigation-small-lstm": Preset("the same with an LSTM of as many parameters", _lstm(_small, 13)),
     "t-maze": Preset("walk down a corridor, and turn where a cue said: 60 regular, 40 adaptive neurons", _t_maze),
     "t-maze-lif": Preset("the same with 100 regular neurons", _lif(_t_maze)),
 }
