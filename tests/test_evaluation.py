@@ -91,8 +91,17 @@ def test_evaluate_prints_one_table_of_all_networks(trained, capsys):
     kept = runs.read_tensors(other / runs.ANALYSIS)["curve/network"]
     assert rows[str(other)]["5"] == pytest.approx(kept[4].item())
     assert printed["mse"] == runs.read_results(run)["test"]["mse"]
-    assert cli.main(["evaluate", str(run)]) == 0
-    assert "linear fit to all examples" in capsys.readouterr().out
+
+
+def test_evaluate_draws_beside_the_table_unless_told_not_to(trained, tmp_path, capsys):
+    run, out = str(trained["l2l-teacher"]), tmp_path / "figures"
+    assert cli.main(["evaluate", run, "--out", str(out)]) == 0
+    table, _, files = capsys.readouterr().out.partition(str(out))
+    assert "linear fit to all examples" in table and "in_context.png" in files.replace("-", "_")
+    assert all((out / Path(line).name).exists() for line in files.splitlines())
+    assert cli.main(["evaluate", run, "--no-figures"]) == 0
+    assert "linear fit to all examples" in (printed := capsys.readouterr().out) and ".png" not in printed
+    assert not (trained["l2l-teacher"] / "report").exists()
 
 
 def test_variants_in_the_box_stand_in_the_table_unasked(trained, tmp_path, monkeypatch):

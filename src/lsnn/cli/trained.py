@@ -24,10 +24,12 @@ class EvaluateOptions:
     """folder of the task's data, if it is not the one that the run was trained with"""
     audio: Path | None = None
     """instead of a split, with a network trained on timit: a recording to label every 10 ms of, and to draw"""
-    out: Path = Path("report")
-    """folder for the figure of --audio"""
+    out: Path | None = None
+    """folder for figures, of --audio and of tasks with a table; not given: as lsnn report"""
+    figures: bool = True
+    """for tasks with a table: draw what lsnn report draws"""
     json: bool = False
-    """print JSON"""
+    """print JSON, and draw nothing but --audio"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,15 +67,25 @@ def evaluate(arguments: list[str]) -> int:
     from lsnn import evaluation, pretrained
 
     options = parse(EvaluateOptions, arguments, "lsnn evaluate")
+    folder = pretrained.locate(options.run)
     if options.audio is not None:
-        return _label(pretrained.locate(options.run), options.audio, options.out, options.json)
+        return _label(folder, options.audio, options.out or Path("report"), options.json)
     found = evaluation.evaluate(options.run, options.split, options.beside, options.data)
     if options.json:
         where = {"run": str(options.run), "iteration": found.iteration, "split": options.split}
         print(json.dumps({**where, **found.plain()}))
     else:
         evaluation.show(found, options.split)
+        if options.figures and found.table is not None:
+            from lsnn.report import write_report
+
+            print(*write_report([folder], _report_folder(options.run, folder, options.out)), sep="\n")
     return 0
+
+
+def _report_folder(named: Path, folder: Path, out: Path | None) -> Path:
+    """Where a report goes if nothing else is said: into a run's folder, but not into the box."""
+    return out or (folder / "report" if folder == named else Path("report"))
 
 
 def _label(run: Path, audio: Path, out: Path, as_json: bool) -> int:
@@ -118,7 +130,7 @@ def memory(arguments: list[str]) -> int:
     experiment, network, _ = training.restore_network(folder)
     if not isinstance(network, LSNN):
         raise UsageError(f"{options.run} does not spike; memory studies LSNNs")
-    out = options.out or (folder / "report" if folder == options.run else Path("report"))
+    out = _report_folder(options.run, folder, options.out)
     network, title = network.eval(), options.run.name
     if isinstance(experiment.task, Navigation):
         paths = write_returns(title, memory.study_returns(experiment.task, network, options.tampered), out)
