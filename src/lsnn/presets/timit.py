@@ -32,7 +32,7 @@ _paper = Experiment(
     patience=8,
     checkpoint_every=10,
 )
-_ours = replace(_paper, schedule="cosine", epochs=32, patience=32)  # all 32, and the network of the best
+_ours = replace(_paper, lr_patience=8, patience=16)  # long at the full rate, which generalises
 _timit = with_cells(_ours, replace(_cells, trainable=("tau_m", "tau_a", "beta", "v_th")))
 _baseline = replace(
     _ours,
