@@ -38,7 +38,7 @@ _navigation = replace(
     _paper,
     task=replace(_paper.task, readout_scale=5.0),
     batch_size=64,
-    iterations=4_000,
+    iterations=2_500,
     lr=0.005,
     schedule="cosine",
     clip_norm=1.0,
