@@ -31,7 +31,7 @@ def drawn(run: Run) -> Iterator[tuple[str, figures.Figure, str]]:
         caption = "Look for a fall from the first visit to the second: the goal is remembered."
         yield "visits", figures.draw_visits(_visits(run.analysis)), caption
     if run.example is not None:
-        caption = "One test episode: look for a long search (1), and for short ways back from wherever it is put (2 and on)."
+        caption = "One test episode: look for a long search (1), and for short ways back from anywhere (2 and on)."
         yield "episode", figures.draw_episode(episode_of(run, run.example)), caption
 
 
