@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from torch import Tensor
 
 from lsnn import pretrained, results, runs, training
-from lsnn.tasks import Analysed, Table
+from lsnn.tasks import Analysed, Environment, Table, Task
 
 
 class Evaluation(NamedTuple):
@@ -47,16 +47,25 @@ def evaluate(
         if not hasattr(experiment.task, "data"):
             raise ValueError(f"the task {experiment.task.name} makes its data up; leave --data out")
         experiment = replace(experiment, task=replace(experiment.task, **{"data": data}))
-    scores = results.score(network, experiment, split)
-    task, found = experiment.task, results.analysis(network, experiment, split)
+    task = experiment.task
+    _check_beside(task, beside)
+    scores, found = results.score(network, experiment, split), results.analysis(network, experiment, split)
     if found is None or not isinstance(task, Analysed):
-        if beside:
-            raise ValueError(f"the task {task.name} has no table to put other networks in; leave --beside out")
         return Evaluation(iteration, scores, None)
     analyses: dict[str, Mapping[str, Tensor]] = {str(run): found}
     for other in beside or _companions(folder, task):
-        analyses[str(other)] = _analysis_of(other, task, split)  # on the data it was trained with
+        analyses[str(other)] = _analysis_of(other, split)  # on the data it was trained with
     return Evaluation(iteration, scores, task.table(analyses))
+
+
+def _check_beside(task: Task | Environment, beside: Sequence[Path]) -> None:
+    """Whether those networks can stand in the task's table: said before minutes of work, not after."""
+    if beside and not isinstance(task, Analysed):
+        raise ValueError(f"the task {task.name} has no table to put other networks in; leave --beside out")
+    for other in beside:
+        assert isinstance(task, Analysed)
+        if not task.comparable(training.load(pretrained.locate(other)).task):
+            raise ValueError(f"{other} was not asked the same as the network it should stand beside; choose another")
 
 
 def _companions(folder: Path, task: Analysed) -> list[Path]:
@@ -66,11 +75,8 @@ def _companions(folder: Path, task: Analysed) -> list[Path]:
     return [other for other in others if task.comparable(training.load(pretrained.locate(other)).task)]
 
 
-def _analysis_of(other: Path, task: Analysed, split: Literal["test", "validation"]) -> Mapping[str, Tensor]:
+def _analysis_of(other: Path, split: Literal["test", "validation"]) -> Mapping[str, Tensor]:
     folder = pretrained.locate(other)
-    its = training.load(folder).task
-    if not task.comparable(its):
-        raise ValueError(f"{other} was not asked the same as the network it should stand beside; choose another")
     if split == "test" and (folder / runs.ANALYSIS).exists():
         return runs.read_tensors(folder / runs.ANALYSIS)
     experiment, network, _ = training.restore_network(folder)
