@@ -27,3 +27,14 @@ def test_comparison_without_a_test_has_learning_curves_only(tmp_path: Path) -> N
     files = write_report(folders, tmp_path / "out")
     assert [path.stem for path in files[1::2]] == ["sequential-mnist-learning"]
     assert row_of(files[0].read_text(), "`smnist")[2:4] == ["none yet", "none yet"]
+
+
+def test_flags_of_all_runs_stand_once_above_the_tables(tmp_path: Path) -> None:
+    def run(name: str, **changes: Any) -> Path:
+        folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        return write_run(folder, small(name, batch_size=7, **changes), name, iterations=20, score=0.9)
+
+    page = write_report([run("smnist-lstm"), run("smnist-lstm", lr=0.1), run("smnist-rnn", lr=0.1)], tmp_path / "o")[0]
+    text = page.read_text()
+    assert "All with `" in text and text.count("--batch-size 7") == 1
+    assert row_of(text, "`smnist-lstm` ") and row_of(text, "`smnist-lstm --lr 0.1`") and row_of(text, "`smnist-rnn")

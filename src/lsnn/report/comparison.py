@@ -16,7 +16,7 @@ from lsnn.report.run import Run
 from lsnn.report.words import axis_label, scale, show, spell, table
 
 Groups = Mapping[str, Sequence[Run]]
-"""runs of the same settings up to the seed, by what one would type to train them"""
+"""runs of the same settings up to the seed, by what one would type to train them, flags of all left out"""
 
 
 def comparison_of(found: Sequence[Run]) -> tuple[list[Plate], str]:
@@ -26,18 +26,25 @@ def comparison_of(found: Sequence[Run]) -> tuple[list[Plate], str]:
         tasks.setdefault(run.experiment.task.name, []).append(run)
     plates, parts = [], [f"# {len(found)} runs side by side"]
     for task_name, runs_of_task in tasks.items():
-        groups = _grouped(runs_of_task)
+        shared = _shared(runs_of_task)
+        groups = _grouped(runs_of_task, shared)
         plates += _plates(task_name, groups)
-        parts += [f"## {task_name}", *_tables(groups)]
+        parts += [f"## {task_name}", *([f"All with `{' '.join(shared)}`."] if shared else []), *_tables(groups)]
     return plates, "\n\n".join(parts + gallery(plates)) + "\n"
 
 
-def _grouped(found: Sequence[Run]) -> Groups:
+def _shared(found: Sequence[Run]) -> list[str]:
+    """Flags that every run with a preset has: they set none of them apart."""
+    every = [flags(run, bookkeeping=False) for run in found if run.preset in PRESETS]
+    return [flag for flag in every[0] if all(flag in others for others in every)] if every else []
+
+
+def _grouped(found: Sequence[Run], shared: Sequence[str]) -> Groups:
     groups: dict[str, list[Run]] = {}
     for run in found:
         name = f"custom: {run.path.name}"
         if run.preset in PRESETS:
-            name = " ".join([run.preset, *flags(run, bookkeeping=False)])
+            name = " ".join([run.preset, *(flag for flag in flags(run, bookkeeping=False) if flag not in shared)])
         groups.setdefault(name, []).append(run)
     return groups
 
