@@ -61,10 +61,13 @@ def test_from_a_copy_of_timit_to_figures(timit: Path, tmp_path: Path, capsys, mo
     assert "33.2 %" in page and "--epochs 1" in page and "--iterations" not in page
 
 
-def test_any_recording_is_labelled(timit: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_any_recording_is_labelled(timit: Path, tmp_path: Path, capsys, monkeypatch, bidirectional: bool):
     monkeypatch.setattr(style, "DPI", 20)
-    run = begin(tmp_path / "run", timit_experiment(timit, epochs=1))
+    network = replace(TINY.network, bidirectional=bidirectional)
+    run = begin(tmp_path / "run", timit_experiment(timit, epochs=1, network=network))
     training.proceed(run)
+    assert cli.main(["report", str(run)]) == 0 and "activity.png" in capsys.readouterr().out
     audio = timit / "TEST/DR1/MDAB0/SX37.WAV"
     assert cli.main(["evaluate", str(run), "--audio", str(audio), "--out", str(tmp_path / "out"), "--json"]) == 0
     labelled = json.loads(capsys.readouterr().out)

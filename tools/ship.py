@@ -43,8 +43,8 @@ def ship(run: Path, name: str) -> Path:
     weights = runs.read_tensors(run / runs.WEIGHTS)
     runs.write_tensors(folder / runs.WEIGHTS, {name: _narrowed(tensor) for name, tensor in weights.items()})
     example = runs.read_tensors(run / runs.EXAMPLE)
-    if "thresholds" in example:
-        example["thresholds"] = example["thresholds"].half()  # most of its bytes, and only drawn
+    if "relative_thresholds" in example:
+        example["relative_thresholds"] = example["relative_thresholds"].half()  # most of its bytes, and only drawn
     runs.write_tensors(folder / runs.EXAMPLE, example)
     runs.write_bytes(folder / runs.RESULTS, (run / runs.RESULTS).read_bytes())
     if (run / runs.ANALYSIS).exists():

@@ -87,16 +87,20 @@ def _beginning(batch: Batch, windows: int) -> Batch:
 
 @torch.no_grad()
 def response(network: nn.Module, inputs: Shaped[Tensor, "time 1 n_in"], **run: Any) -> dict[str, Tensor]:
-    """Readout, and where the network spikes, spikes and thresholds.  ``run`` goes to the network."""
-    if not spiking_parts(network):
+    """Readout, and where the network spikes, spikes and the thresholds that move.  ``run`` goes to the network.
+
+    relative_thresholds, (time, adaptive neuron), are in units of each neuron's threshold at rest.
+    """
+    parts = spiking_parts(network)
+    if not parts:
         return {"readout": network(inputs)[0].readout[:, 0]}
     activity, _ = network(inputs, record=("spikes", "thresholds"), **run)
     assert activity.spikes is not None and activity.thresholds is not None
-    return {
-        "readout": activity.readout[:, 0],
-        "spikes": activity.spikes[:, 0].to(torch.uint8),
-        "thresholds": activity.thresholds[:, 0],
-    }
+    kept = {"readout": activity.readout[:, 0], "spikes": activity.spikes[:, 0].to(torch.uint8)}
+    at_rest = torch.cat([part.constants().v_th[part.cells.n_regular :] for part in parts])
+    if len(at_rest):  # adaptive neurons come last, of either direction
+        kept["relative_thresholds"] = activity.thresholds[:, 0, -len(at_rest) :] / at_rest
+    return kept
 
 
 @torch.no_grad()

@@ -62,9 +62,9 @@ def example_of(experiment: Experiment) -> dict[str, Tensor]:
         "mask": mask,
     }
     if isinstance(experiment.network, Spiking):
-        n = experiment.network.cells.n
+        n, n_adaptive = experiment.network.cells.n, experiment.network.cells.n_adaptive
         example["spikes"] = (torch.rand(steps, n, generator=generator) < 0.02).to(torch.uint8)
-        example["thresholds"] = 0.01 + 0.01 * torch.rand(steps, n, generator=generator)
+        example["relative_thresholds"] = 1 + torch.rand(steps, n_adaptive, generator=generator)
         example["rates"] = 20 * torch.rand(n, generator=generator)
     return example
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,40 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lsnn import runs
 from lsnn.encoding import append_cue, threshold_crossing
-from lsnn.experiments import Experiment, Spiking
 from lsnn.report.run import read_run
 from lsnn.report.trial import answers, image, slots, trial_of
 from lsnn.tasks import SequentialMnist, StoreRecall
 from tests.report.folders import small, write_run
-
-
-def trained_constants() -> Experiment:
-    """small("smnist") whose thresholds are trained."""
-    experiment = small("smnist")
-    assert isinstance(experiment.network, Spiking)
-    cells = replace(experiment.network.cells, trainable=("v_th",))
-    return replace(experiment, network=replace(experiment.network, cells=cells))
-
-
-def test_thresholds_are_told_in_units_of_the_baseline(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", trained_constants(), iterations=10)
-    saved = runs.read_tensors(folder / runs.WEIGHTS)
-    saved["log_factor.v_th"] = torch.linspace(-1, 1, 10)
-    runs.write_tensors(folder / runs.WEIGHTS, saved)
-    run = read_run(folder)
-    assert run.example is not None
-    thresholds = trial_of(run, run.example).thresholds
-    assert thresholds is not None
-    at_rest = 0.01 * np.exp(np.linspace(-1, 1, 10)[6:])
-    assert np.allclose(thresholds, run.example["thresholds"][:, 6:].numpy() / at_rest)
-
-
-def test_untrained_thresholds_at_rest_are_those_of_the_start(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", small("smnist-paper"), iterations=10))
-    assert run.example is not None and run.thresholds is not None
-    assert np.allclose(run.thresholds, run.example["thresholds"][:, 6:] / 0.01)
 
 
 def test_probabilities_are_those_of_the_loss(tmp_path: Path) -> None:

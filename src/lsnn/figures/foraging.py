@@ -78,7 +78,7 @@ def _rows(episode: Episode) -> Iterator[tuple[float, Callable[[Axes], None]]]:
     yield 1.6, partial(draw_input, inputs=episode.inputs, groups=episode.groups, image=None, dt=1.0)
     for kind, spikes in populations(episode):
         yield 1.2, partial(_neurons, spikes=spikes, kind=kind)
-    if episode.thresholds is not None and episode.thresholds.shape[1]:
+    if episode.thresholds is not None:
         yield 1.0, partial(draw_thresholds, thresholds=episode.thresholds, dt=1.0)
     if episode.value is not None:
         yield 0.7, partial(_value, value=episode.value)

@@ -47,7 +47,7 @@ def rows_of(episode: Episode) -> Iterator[Row]:
     for kind, spikes in populations(episode):
         step, neuron = np.nonzero(some_of(spikes))
         yield Row(f"{kind}\nneurons", COLOURS[kind], 1.6, neuron / min(spikes.shape[1], SHOWN), step)
-    if episode.thresholds is not None and episode.thresholds.shape[1]:
+    if episode.thresholds is not None:
         liveliest = np.argsort(episode.thresholds.std(0))[::-1]
         shown = some_of(episode.thresholds[:, liveliest], LINES)
         yield Row("thresholds\n($v_{th}$)", COLOURS["adaptive"], 1.2, shown)

@@ -47,7 +47,7 @@ def draw_speech(heard: Heard) -> Figure:
     if heard.spikes is not None:
         rows += [(1.0, "regular")] if heard.n_regular else []
         rows += [(0.8, "adaptive")] if heard.spikes.shape[1] > heard.n_regular else []
-    if heard.thresholds is not None and heard.thresholds.shape[1]:
+    if heard.thresholds is not None:
         rows.append((0.7, "thresholds"))
     rows.append((2.4, "answer"))
     figure = Figure(figsize=(SIZE[0], 1.45 * SIZE[1]), layout="constrained")

@@ -75,7 +75,7 @@ def _rows(trial: Trial) -> Iterator[tuple[float, Callable[[Axes], None]]]:
         for kind, spikes in zip(("regular", "adaptive"), parts, strict=True):
             if spikes.shape[1]:
                 yield 1.2, partial(draw_neurons, spikes=spikes, kind=kind, dt=dt)
-    if trial.thresholds is not None and trial.thresholds.shape[1]:
+    if trial.thresholds is not None:
         yield 1.0, partial(draw_thresholds, thresholds=trial.thresholds, dt=dt)
     if trial.values is not None:
         yield 1.4, partial(draw_values, values=trial.values)

@@ -8,7 +8,7 @@ from torch import Tensor
 from lsnn import figures
 from lsnn.experiments import Spiking
 from lsnn.figures import Episode, Foraging, Group, Reference, Way
-from lsnn.report.run import Run
+from lsnn.report.run import Run, recorded
 from lsnn.tasks import Navigation
 from lsnn.tasks.navigation import outings
 
@@ -63,8 +63,8 @@ def episode_of(run: Run, example: Mapping[str, Tensor]) -> Episode:
         way=_way(run, outings.part(example, "record"), 0),
         inputs=example["inputs"].numpy(),
         groups=[Group(name, range(task.n_in)[channels]) for name, channels in task.input_groups().items()],
-        spikes=example["spikes"].numpy() if "spikes" in example else None,
-        thresholds=run.thresholds,
+        spikes=recorded(example, "spikes"),
+        thresholds=recorded(example, "relative_thresholds"),
         n_regular=network.n_regular if isinstance(network, Spiking) else 0,
         value=task.value(example["readout"]).numpy(),
     )

@@ -42,7 +42,7 @@ def plates_of(run: Run) -> Iterator[Plate]:
             caption = "One test example: look for thresholds that carry the past to where the answer is read (shaded)."
         if isinstance(run.experiment.task, Timit):
             caption = "One test utterance: look for phones (above) whose row of the posteriorgram stays pale."
-            yield Plate("activity", figures.draw_speech(heard_in(run, run.example)), caption)
+            yield Plate("activity", figures.draw_speech(heard_in(run.experiment.task, network, run.example)), caption)
         else:
             yield Plate("activity", figures.draw_trial(trial_of(run, run.example)), caption)
     if run.example is not None and "confusion" in run.example and isinstance(run.experiment.task, Timit):

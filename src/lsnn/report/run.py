@@ -59,13 +59,6 @@ class Run(NamedTuple):
         """Firing rate that the loss asks for, Hz; None where it asks for none."""
         return self.experiment.rate_target if self.experiment.rate_cost > 0 else None
 
-    @property
-    def thresholds(self) -> Array | None:
-        """The example's, as `relative_thresholds` has them; None where there are none."""
-        if self.example is None or self.network is None or not isinstance(self.experiment.network, Spiking):
-            return None
-        return relative_thresholds(self.example, self.network, self.experiment.network)
-
     def series(self, event: str, *keys: str, factor: float = 1.0) -> Series:
         """One logged quantity over training; several keys lead into nested records."""
         iterations, values = [], []
@@ -102,17 +95,9 @@ def read_run(path: Path) -> Run:
     return Run(path, config.get("preset"), *what, config.get("start_from"))
 
 
-def relative_thresholds(example: Mapping[str, Tensor], saved: Mapping[str, Tensor], network: Spiking) -> Array | None:
-    """Thresholds of the adaptive neurons in a trial, (time, neuron), in units of those at rest; None if not recorded.
-
-    Of a bidirectional network those of the direction from start to end.
-    """
-    if "thresholds" not in example:
-        return None
-    part = "ahead." if network.bidirectional else ""
-    at_rest, trained = saved[f"{part}v_th"], saved.get(f"{part}log_factor.v_th")
-    at_rest = at_rest if trained is None else at_rest * trained.exp()
-    return (example["thresholds"] / at_rest)[:, network.n_regular :].numpy()
+def recorded(example: Mapping[str, Tensor], name: str) -> Array | None:
+    """One of an example's traces; None where it has none."""
+    return example[name].numpy() if name in example else None
 
 
 def _optional(path: Path) -> dict[str, Tensor] | None:

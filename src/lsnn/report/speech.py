@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lsnn import figures, runs, training
 from lsnn.experiments import NonSpiking, Spiking
-from lsnn.figures import Array, Heard
-from lsnn.report.run import Run, relative_thresholds
+from lsnn.figures import Heard
+from lsnn.report.run import recorded
 from lsnn.results import response
 from lsnn.speech.audio import read_any_audio
 from lsnn.speech.features import FRAME_MS, frame_centres
@@ -41,21 +41,14 @@ def phone_groups() -> dict[str, range]:
     return {name: range(INDEX[phones[0]], INDEX[phones[-1]] + 1) for name, phones in CLASSES.items()}
 
 
-def heard_in(run: Run, example: Mapping[str, Tensor]) -> Heard:
-    """What the figure of a run's example shows."""
-    assert isinstance(run.experiment.task, Timit)
-    return _heard(run.experiment.task, run.experiment.network, example, run.thresholds)
-
-
-def _heard(
-    task: Timit, network: Spiking | NonSpiking, example: Mapping[str, Tensor], thresholds: Array | None
-) -> Heard:
+def heard_in(task: Timit, network: Spiking | NonSpiking, example: Mapping[str, Tensor]) -> Heard:
+    """What the figure of an example shows."""
     target = torch.where(example["mask"], example["target"], NO_LABEL)
     return Heard(
-        sound=example["sound"].numpy() if "sound" in example else None,
+        sound=recorded(example, "sound"),
         features=example["inputs"][:: task.steps_per_frame].numpy(),
-        spikes=example["spikes"].numpy() if "spikes" in example else None,
-        thresholds=thresholds,
+        spikes=recorded(example, "spikes"),
+        thresholds=recorded(example, "relative_thresholds"),
         n_regular=network.n_regular if isinstance(network, Spiking) else 0,
         probability=_probability(task, example["readout"]).numpy(),
         truth=_runs(target.tolist()),
@@ -104,10 +97,7 @@ def label_recording(run: Path, audio: Path, out: Path) -> Labelled:
     error = None
     if (truth != NO_LABEL).any():
         error = (named != truth)[truth != NO_LABEL].double().mean().item()
-    kind, thresholds = experiment.network, None
-    if isinstance(kind, Spiking):
-        thresholds = relative_thresholds(example, network.state_dict(), kind)
-    figure = figures.draw_speech(_heard(task, kind, example, thresholds))
+    figure = figures.draw_speech(heard_in(task, experiment.network, example))
     files = []
     for suffix in ("png", "pdf"):
         files.append(out / f"{audio.stem}-phones.{suffix}")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lsnn.experiments import Spiking
 from lsnn.figures import ORANGE, SKY, Array, Group, Span, Trial, Values, Window
-from lsnn.report.run import Run
+from lsnn.report.run import Run, recorded
 from lsnn.tasks import Regression, SequentialMnist, Task
 
 
@@ -24,8 +24,8 @@ def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
     return Trial(
         inputs=inputs,
         groups=groups,
-        spikes=example["spikes"].numpy() if "spikes" in example else None,
-        thresholds=run.thresholds,
+        spikes=recorded(example, "spikes"),
+        thresholds=recorded(example, "relative_thresholds"),
         n_regular=n_regular,
         probability=torch.softmax(getattr(task, "logit_scale", 1.0) * example["readout"].float(), dim=1).numpy(),
         windows=[] if isinstance(task, Regression) else answers(task, example, dt),
