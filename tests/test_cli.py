@@ -17,7 +17,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from lsnn import __version__, cli, mnist, runs, training
+from lsnn import __version__, cli, mnist, pretrained, runs, training
 from lsnn.presets import PRESETS
 from lsnn.progress import Progress
 from lsnn.trainer import Trainer
@@ -548,9 +548,26 @@ def test_every_flag_has_a_description_and_a_default(lsnn: Lsnn, preset: str):
 def test_list_names_every_preset_with_the_paper_s_numbers(lsnn: Lsnn, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = lsnn("list")
-    rows = {line.split()[0]: line for line in out.splitlines()[1:]}
+    rows = {line.split()[0]: line for line in out.splitlines()[1:] if line.strip()}
     assert (code, err) == (0, "") and rows.keys() == PRESETS.keys()
-    assert rows["smnist"].rstrip().endswith("94.2 % (mean over runs), 94.7 % (best run)")
+    assert rows["smnist-paper"].rstrip().endswith("94.2 % (mean over runs), 94.7 % (best run)")
+
+
+def test_list_has_the_scores_of_the_networks_in_the_box(lsnn: Lsnn, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    listed = json.loads(lsnn("list", "--json")[1])
+    assert {name for name, row in listed.items() if row["box"]} == set(pretrained.names())
+    results = runs.read_results(pretrained.folder("smnist"))
+    assert listed["smnist"]["box"]["value"] == results["test"]["accuracy"]
+    row = next(line for line in lsnn("list", "smnist")[1].splitlines() if line.startswith("smnist "))
+    assert f"{results['test']['accuracy']:.1%}".replace("%", " % in ") in row
+
+
+def test_list_takes_the_beginning_of_names(lsnn: Lsnn):
+    listed = json.loads(lsnn("list", "l2l", "--json")[1])
+    assert listed and all(name.startswith("l2l") for name in listed)
+    code, _, err = lsnn("list", "nothing")
+    assert code == 2 and "no preset's name begins with 'nothing'" in err
 
 
 def test_list_json_parses(lsnn: Lsnn):

@@ -16,7 +16,7 @@ usage: lsnn COMMAND ...
 
 Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
 
-  lsnn list                        presets, with the paper's numbers
+  lsnn list [NAME]                 presets, with the paper's numbers and ours
   lsnn train PRESET [--run DIR]    train a preset; any of its settings is a flag
   lsnn resume DIR                  go on with a run that was interrupted
   lsnn sweep PRESET ...            train over values of settings and over seeds, and compare

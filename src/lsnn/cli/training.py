@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -17,8 +17,10 @@ from lsnn.progress import Progress
 
 @dataclasses.dataclass(frozen=True)
 class ListOptions:
-    """Presets, with the paper's numbers."""
+    """Presets, with the paper's numbers and those of the networks in the box, on test sets."""
 
+    begin: tyro.conf.Positional[str] = ""
+    """what their names begin with, as in: lsnn list smnist; not given: all"""
     json: bool = False
     """print JSON"""
 
@@ -57,19 +59,52 @@ def list_presets(arguments: list[str]) -> int:
     options = parse(ListOptions, arguments, "lsnn list")
     from lsnn.presets import PRESETS
 
+    chosen = {name: preset for name, preset in PRESETS.items() if name.startswith(options.begin)}
+    if not chosen:
+        raise UsageError(f"no preset's name begins with {options.begin!r}; lsnn list shows them all")
+    box = {name: _tested(name) for name in chosen}
     if options.json:
         rows = {
-            name: {"summary": preset.summary, "paper": [row._asdict() for row in preset.paper]}
-            for name, preset in PRESETS.items()
+            name: {"summary": preset.summary, "paper": [row._asdict() for row in preset.paper], "box": box[name]}
+            for name, preset in chosen.items()
         }
         print(json.dumps(rows, indent=2))
         return 0
-    table = Table("preset", "what it trains", "paper", box=None, pad_edge=False)
-    for name, preset in PRESETS.items():
+    table = Table(box=None, pad_edge=False)
+    for title, whole in (("preset", True), ("what it trains", False), ("paper", False), ("in the box", True)):
+        table.add_column(title, no_wrap=whole)
+    families = [preset.experiment.task.name for preset in chosen.values()]
+    for (name, preset), family, before in zip(chosen.items(), families, [families[0], *families], strict=False):
+        if family != before:
+            table.add_row()
         paper = ", ".join(f"{row.spelled} ({row.label})" for row in preset.paper)
-        table.add_row(f"[bold]{name}[/bold]", preset.summary, paper)
+        table.add_row(f"[bold]{name}[/bold]", preset.summary, paper, _told(box[name]))
     Console().print(table)
+    if any(box[name] for name in chosen if name.startswith("timit")):
+        print("\ntimit in the box: on speech that lsnn data speech makes; these are not TIMIT's numbers")
     return 0
+
+
+def _told(tested: dict[str, Any] | None) -> str:
+    """Score and time in words; per cent are of what the paper's are of."""
+    from lsnn.words import duration, scale, show, spell
+
+    if tested is None:
+        return ""
+    metric = tested["metric"]
+    unit = "" if scale(metric) == 100 else f" {spell(metric)}"
+    return f"{show(metric, tested['value'])}{unit} in {duration(tested['seconds'])}"
+
+
+def _tested(name: str) -> dict[str, Any] | None:
+    """Test score and seconds of training of the network of that name in the box; None where there is none."""
+    from lsnn import pretrained, runs
+    from lsnn.presets import PRESETS
+
+    if name not in pretrained.names():
+        return None
+    results, metric = runs.read_results(pretrained.folder(name)), PRESETS[name].experiment.task.headline.metric
+    return {"metric": metric, "value": results["test"][metric], "seconds": results["seconds"]}
 
 
 def train(arguments: list[str]) -> int:

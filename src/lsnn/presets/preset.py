@@ -6,7 +6,7 @@ from typing import NamedTuple
 from lsnn.baselines import RecurrentKind
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.neuron import Cells
-from lsnn.tasks import is_share
+from lsnn.words import show
 
 
 class PaperRow(NamedTuple):
@@ -21,7 +21,7 @@ class PaperRow(NamedTuple):
     @property
     def spelled(self) -> str:
         """The value with its unit."""
-        return f"{100 * self.value:.1f} %" if is_share(self.metric) else f"{self.value:.4g}"
+        return show(self.metric, self.value)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from lsnn import figures
 from lsnn.figures import Contradiction, Models, Reference
 from lsnn.report import outing
 from lsnn.report.run import Run
-from lsnn.report.words import table
 from lsnn.tasks import Analysed, Navigation, Regression
 from lsnn.tasks.regression import in_context, internal_model
+from lsnn.words import table
 
 
 def table_of(run: Run) -> list[str]:

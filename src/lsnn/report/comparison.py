@@ -13,7 +13,7 @@ from lsnn.report.cost import OPERATIONS, cost_of
 from lsnn.report.learning import chance
 from lsnn.report.plates import Plate, gallery
 from lsnn.report.run import Run
-from lsnn.report.words import axis_label, scale, show, spell, table
+from lsnn.words import axis_label, scale, show, spell, table
 
 Groups = Mapping[str, Sequence[Run]]
 """runs of the same settings up to the seed, by what one would type to train them, flags of all left out"""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lsnn.report.run import Run
-from lsnn.report.words import duration, spell
+from lsnn.words import duration, spell
 
 OPERATIONS = ("spikes", "synaptic_operations", "multiply_accumulates")
 

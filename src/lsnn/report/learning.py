@@ -6,8 +6,8 @@ from lsnn.experiments import Spiking
 from lsnn.figures import Learning, Reference, Series
 from lsnn.report.analysis import baseline
 from lsnn.report.run import Run
-from lsnn.report.words import axis_label, scale, show
 from lsnn.tasks import Environment, Task
+from lsnn.words import axis_label, scale, show
 
 
 def learning_of(run: Run) -> Learning:

@@ -11,7 +11,7 @@ from lsnn.memory import Returns, Study
 from lsnn.memory.returns import EXCHANGES
 from lsnn.memory.tampering import TAMPERINGS, Tampering
 from lsnn.report.plates import Plate, gallery
-from lsnn.report.words import table
+from lsnn.words import table
 
 CAPTION = (
     "Left: look for variables that tell the class long after others have forgotten it. Middle: look for how far back "

@@ -8,7 +8,7 @@ from lsnn.report.command import flags, reproduce
 from lsnn.report.cost import cost_of
 from lsnn.report.plates import Plate, gallery
 from lsnn.report.run import Run
-from lsnn.report.words import show, spell, table
+from lsnn.words import show, spell, table
 
 
 def page_of(run: Run, plates: Sequence[Plate]) -> str:
