@@ -4,9 +4,9 @@
     env = gymnasium.make("lsnn/Navigation-v0", render_mode="rgb_array")
     envs = gymnasium.make_vec("lsnn/Navigation-v0", num_envs=64)
 
-Settings are the fields of `lsnn.tasks.Navigation`; the one difference is that coordinates and signs of reward come as
-four numbers unless encoding="population" asks for spikes.  Actions are moves in units of a_scale; longer ones than 1
-are shortened to 1.  Episodes are truncated after `steps`, never terminated.
+Settings are the fields of `lsnn.tasks.navigation.World`; the one difference is that coordinates and signs of reward
+come as four numbers unless encoding="population" asks for spikes.  Actions are moves in units of a_scale; longer ones
+than 1 are shortened to 1.  Episodes are truncated after `steps`, never terminated.
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lsnn.tasks.navigation import Navigation
 from lsnn.tasks.navigation.arenas import Arenas
+from lsnn.tasks.navigation.world import World
 
 try:
     import gymnasium
@@ -44,15 +44,15 @@ class NavigationEnv(gymnasium.Env[Array, Array]):
     metadata: dict[str, Any] = METADATA
 
     def __init__(self, render_mode: str | None = None, **settings: Any) -> None:
-        self.task = _task(settings)
+        self.world = _world(settings)
         self.render_mode = _render_mode(render_mode)
-        self.observation_space, self.action_space = _spaces(self.task)
+        self.observation_space, self.action_space = _spaces(self.world)
         self._arenas: Arenas | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """A new episode, with a new goal."""
         super().reset(seed=seed)
-        self._arenas = _begin(self.task, 1, self.np_random)
+        self._arenas = _begin(self.world, 1, self.np_random)
         return _observation(self._arenas)[0], {}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
@@ -60,7 +60,7 @@ class NavigationEnv(gymnasium.Env[Array, Array]):
         arenas = _begun(self._arenas)
         reward = arenas.act(_actions(action, (1, 2)))
         info = {name: bool(happened[0]) for name, happened in arenas.outcome().items()}
-        return _observation(arenas)[0], float(reward[0]), False, arenas.step == self.task.steps, info
+        return _observation(arenas)[0], float(reward[0]), False, arenas.step == self.world.steps, info
 
     def render(self) -> Array | None:  # type: ignore[override]
         """The arena from above, (320, 320, 3) uint8: goal, agent and its latest way."""
@@ -73,9 +73,9 @@ class NavigationVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
     metadata: dict[str, Any] = {**METADATA, "autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **settings: Any) -> None:
-        self.task, self.num_envs = _task(settings), num_envs
+        self.world, self.num_envs = _world(settings), num_envs
         self.render_mode = _render_mode(render_mode)
-        self.single_observation_space, self.single_action_space = _spaces(self.task)
+        self.single_observation_space, self.single_action_space = _spaces(self.world)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._arenas: Arenas | None = None
@@ -85,17 +85,17 @@ class NavigationVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
     ) -> tuple[Array, dict[str, Any]]:
         """New episodes, each with a goal of its own; one seed stands for all of them."""
         super().reset(seed=seed)
-        self._arenas = _begin(self.task, self.num_envs, self.np_random)
+        self._arenas = _begin(self.world, self.num_envs, self.np_random)
         return _observation(self._arenas), {}
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """Move all; info has who reached the goal, and who was blocked by the rim."""
         arenas, never = _begun(self._arenas), np.zeros(self.num_envs, np.bool_)
-        if arenas.step == self.task.steps:
+        if arenas.step == self.world.steps:
             observation, _ = self.reset()
             return observation, np.zeros(self.num_envs), never, never.copy(), {}
         rewards = arenas.act(_actions(actions, (self.num_envs, 2))).double().numpy()
-        over = np.full(self.num_envs, arenas.step == self.task.steps)
+        over = np.full(self.num_envs, arenas.step == self.world.steps)
         return _observation(arenas), rewards, never, over, arenas.outcome()
 
     def render(self) -> tuple[Array, ...] | None:  # type: ignore[override]
@@ -110,8 +110,8 @@ gymnasium.register(
 )
 
 
-def _task(settings: dict[str, Any]) -> Navigation:
-    return Navigation(**{"encoding": "values", **settings})
+def _world(settings: dict[str, Any]) -> World:
+    return World(**{"encoding": "values", **settings})
 
 
 def _render_mode(asked: str | None) -> str | None:
@@ -122,17 +122,17 @@ def _render_mode(asked: str | None) -> str | None:
     return asked
 
 
-def _spaces(task: Navigation) -> tuple[gymnasium.Space[Array], gymnasium.Space[Array]]:
+def _spaces(world: World) -> tuple[gymnasium.Space[Array], gymnasium.Space[Array]]:
     """Of observations and of actions."""
-    if task.encoding == "population":
-        seen: gymnasium.Space[Array] = gymnasium.spaces.MultiBinary(task.n_in)
+    if world.encoding == "population":
+        seen: gymnasium.Space[Array] = gymnasium.spaces.MultiBinary(world.n_in)
     else:
         seen = gymnasium.spaces.Box(np.array([-1, -1, 0, 0], np.float32), np.ones(4, np.float32))
     return seen, gymnasium.spaces.Box(-1, 1, (2,), np.float32)
 
 
-def _begin(task: Navigation, n: int, random: np.random.Generator) -> Arenas:
-    return task.begin(n, torch.Generator().manual_seed(int(random.integers(2**63))))
+def _begin(world: World, n: int, random: np.random.Generator) -> Arenas:
+    return Arenas(world, n, torch.Generator().manual_seed(int(random.integers(2**63))))
 
 
 def _begun(arenas: Arenas | None) -> Arenas:
@@ -162,7 +162,7 @@ def _picture(arenas: Arenas, which: int) -> Array:
 
     floor, rim = Image.new("RGB", (side, side), DISC), Image.new("L", (side, side))
     draw = ImageDraw.Draw(floor)
-    draw.ellipse(circle(arenas.goal[which], arenas.task.goal_radius), fill=GOAL)
+    draw.ellipse(circle(arenas.goal[which], arenas.world.goal_radius), fill=GOAL)
     for stretch in arenas.way(which, TRAIL):
         draw.line(pixel(stretch), fill=WAY, width=2 * FINER)
     ImageDraw.Draw(rim).ellipse(circle(np.zeros(2), 1.0), fill=255)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lsnn.tasks import Analysed, Navigation
-from lsnn.tasks.navigation.outings import FROZEN, WALKERS, outings, scores, table_of
+from lsnn.tasks.navigation.outings import FROZEN, WALKERS, scores, table_of
 from lsnn.tasks.navigation.searches import pace
 from lsnn.tasks.rollout import episodes
 from tests.helpers import ACTING
@@ -15,7 +15,7 @@ TASK = Navigation(steps=80, a_scale=0.1, goal_radius=0.6, n_channels=8, n_reward
 
 @pytest.fixture(scope="module")
 def analysis() -> dict[str, torch.Tensor]:
-    return outings(TASK, ACTING.build(), "test", before=replace(ACTING, seed=1).build())
+    return TASK.analyse(ACTING.build(), "test", before=replace(ACTING, seed=1).build())
 
 
 def test_navigation_has_more_to_say_than_scores():
@@ -41,7 +41,7 @@ def test_who_knows_the_goal_needs_the_fewest_steps(analysis):
 
 def test_without_adaptive_neurons_nothing_can_be_frozen():
     network = replace(ACTING.network, cells=replace(ACTING.network.cells, n_regular=11, n_adaptive=0))
-    found = outings(TASK, network.build(TASK.n_in, TASK.n_out, seed=0), "test", before=None)
+    found = TASK.analyse(network.build(TASK.n_in, TASK.n_out, seed=0), "test")
     assert list(scores(found)) == ["network", *WALKERS]
 
 

@@ -118,7 +118,7 @@ def test_coordinates_fire_their_neurons_at_the_tunings_rates():
     centre = torch.linspace(-1, 1, 40, dtype=torch.float64)
     for name, coordinate in (("x", 0.3), ("y", -0.7)):
         expected = 0.5 * torch.exp(-100 * (centre - coordinate) ** 2)
-        found = spikes[arenas.task.input_groups()[name]]
+        found = spikes[arenas.world.input_groups()[name]]
         torch.testing.assert_close(found, expected, atol=0.012, rtol=0)  # five standard errors
 
 

@@ -1,7 +1,6 @@
-"""The arenas of `Navigation`: n discs at one step, each with an agent and a goal."""
+"""Arenas: n discs at one step, each with an agent and a goal."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,70 +9,68 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from lsnn.tasks.navigation.searches import stretches
-
-if TYPE_CHECKING:
-    from lsnn.tasks.navigation.water_maze import Navigation
+from lsnn.tasks.navigation.world import World
 
 AHEAD = 32
 """steps for which random bits of the input spikes are drawn at once"""
 
 
 class Arenas:
-    """Episodes of `Navigation`.  Positions are kept in double precision, so that blocked moves end on the rim."""
+    """Episodes in a `World`.  Positions are kept in double precision, so that blocked moves end on the rim."""
 
-    def __init__(self, task: "Navigation", n: int, generator: Generator) -> None:
+    def __init__(self, world: World, n: int, generator: Generator) -> None:
         if n < 1:
             raise ValueError(f"need at least 1 episode, got {n}")
-        self.task, self.n, self.step = task, n, 0
+        self.world, self.n, self.step = world, n, 0
         self._generator = generator
         turn = self._uniform(n)
-        turn = turn if task.n_goals is None else np.floor(turn * task.n_goals) / task.n_goals
-        self.goal = task.goal_distance * _at_angle(2 * math.pi * turn)
+        turn = turn if world.n_goals is None else np.floor(turn * world.n_goals) / world.n_goals
+        self.goal = world.goal_distance * _at_angle(2 * math.pi * turn)
         """centre of each goal, (n, 2)"""
         self.position = self._starts(np.arange(n))
         """(n, 2)"""
         self.reward = np.zeros(n)
         """of the step before, (n)"""
-        self._positions, self._arrivals = (np.empty((task.steps, n, 2), np.float32) for _ in range(2))
-        self._rewards = np.empty((task.steps, n), np.float32)
-        self._reached, self._blocked = (np.empty((task.steps, n), np.bool_) for _ in range(2))
-        self._centre = np.linspace(-1, 1, task.n_channels, dtype=np.float32)
+        self._positions, self._arrivals = (np.empty((world.steps, n, 2), np.float32) for _ in range(2))
+        self._rewards = np.empty((world.steps, n), np.float32)
+        self._reached, self._blocked = (np.empty((world.steps, n), np.bool_) for _ in range(2))
+        self._centre = np.linspace(-1, 1, world.n_channels, dtype=np.float32)
         self._draw_ahead()
 
     def inputs(self) -> UInt8[Tensor, "n n_in"] | Float[Tensor, "n n_in"]:
         """Where the agent is, and the sign of the reward of the step before; the same until `act`."""
-        task, signs = self.task, np.stack([self.reward > 0, self.reward < 0], 1)
-        if task.encoding == "values":
+        world, signs = self.world, np.stack([self.reward > 0, self.reward < 0], 1)
+        if world.encoding == "values":
             return torch.from_numpy(np.concatenate([self.position, signs], 1).astype(np.float32))
         level = self.position.astype(np.float32)[:, :, None] - self._centre  # (n, 2, n_channels)
         np.square(level, out=level)
-        level *= -task.sharpness
+        level *= -world.sharpness
         np.maximum(level, -80, out=level)  # no spike either way; smaller powers are subnormal and slow
         np.exp(level, out=level)
-        level *= task.max_rate_hz / 1000 * 2**16
+        level *= world.max_rate_hz / 1000 * 2**16
         level -= 2**15  # of 16 random bits, as a signed number
-        spikes = np.empty((self.n, task.n_in), np.uint8)
-        places = 2 * task.n_channels
+        spikes = np.empty((self.n, world.n_in), np.uint8)
+        places = 2 * world.n_channels
         spikes[:, :places] = self._bits[self.step % AHEAD] < level.reshape(self.n, places)
-        spikes[:, places:] = signs.repeat(task.n_reward, axis=1)
+        spikes[:, places:] = signs.repeat(world.n_reward, axis=1)
         return torch.from_numpy(spikes)
 
     def act(self, actions: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
         """Move.  Returns the rewards."""
-        task, now = self.task, self.step
-        if now == task.steps:
-            raise ValueError(f"the episodes are over after {task.steps} steps; begin new ones")
+        world, now = self.world, self.step
+        if now == world.steps:
+            raise ValueError(f"the episodes are over after {world.steps} steps; begin new ones")
         if actions.shape != (self.n, 2):
             raise ValueError(f"actions must have shape {(self.n, 2)} (n, 2), got {tuple(actions.shape)}")
         self._positions[now] = self.position
         move = actions.detach().double().numpy()
-        move = move * (task.a_scale / np.maximum(_norm(move), 1))[:, None]
+        move = move * (world.a_scale / np.maximum(_norm(move), 1))[:, None]
         arrival = self.position + move
         blocked = _norm(arrival) > 1
         if blocked.any():
             arrival[blocked] = _towards_rim(self.position[blocked], move[blocked])
-        reached = _norm(arrival - self.goal) <= task.goal_radius
-        self.reward = reached - task.wall_cost * blocked
+        reached = _norm(arrival - self.goal) <= world.goal_radius
+        self.reward = reached - world.wall_cost * blocked
         self._arrivals[now], self._rewards[now] = arrival, self.reward
         self._reached[now], self._blocked[now] = reached, blocked
         if reached.any():
@@ -109,8 +106,8 @@ class Arenas:
     def _starts(self, which: NDArray[np.int64]) -> NDArray[np.float64]:
         """Positions drawn uniformly in the disc for these episodes."""
         start = np.sqrt(self._uniform(len(which)))[:, None] * _at_angle(2 * math.pi * self._uniform(len(which)))
-        if self.task.restart == "redraw":
-            inside = _norm(start - self.goal[which]) <= self.task.goal_radius
+        if self.world.restart == "redraw":
+            inside = _norm(start - self.goal[which]) <= self.world.goal_radius
             if inside.any():
                 start[inside] = self._starts(which[inside])
         return start
@@ -120,7 +117,7 @@ class Arenas:
 
     def _draw_ahead(self) -> None:
         """Random bits for the input spikes of the next steps."""
-        shape = (AHEAD, self.n, 2 * self.task.n_channels)
+        shape = (AHEAD, self.n, 2 * self.world.n_channels)
         words = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64)  # of 64 bits: four draws each
         words.random_(-(2**63), None, generator=self._generator)
         self._bits = words.numpy().view(np.int16)[: math.prod(shape)].reshape(shape)

@@ -1,7 +1,6 @@
 """How fast an agent finds the goal, and finds it again, beside agents that know less or more."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -9,13 +8,12 @@ from torch import Tensor, nn
 
 from lsnn.network import LSNN
 from lsnn.seeding import generator_for
+from lsnn.tasks.closed_loop import Environment
 from lsnn.tasks.navigation.searches import pace, steps_by_visit
 from lsnn.tasks.navigation.walkers import WALKERS, walk
+from lsnn.tasks.navigation.world import World
 from lsnn.tasks.rollout import FreezeThresholds, episodes, some
 from lsnn.tasks.task import Split, Table
-
-if TYPE_CHECKING:
-    from lsnn.tasks.navigation.water_maze import Navigation
 
 KEPT = 16
 """episodes whose paths are kept"""
@@ -25,11 +23,11 @@ HEADER = ("goals", "first goal, ms", "later goals, ms", "later / first")
 FROZEN = "thresholds frozen at the first goal"
 
 
-def outings(task: "Navigation", network: nn.Module, split: Split, before: nn.Module | None) -> dict[str, Tensor]:
+def of_networks(task: Environment, network: nn.Module, split: Split, before: nn.Module | None) -> dict[str, Tensor]:
     """By agent, score/NAME: goals an episode and pace, as in the table; visits/NAME: mean steps to each visit.
 
-    Agents are the network, itself with thresholds that stay as they are from the first goal on, itself before training,
-    and walkers.  path/NAME: some test episodes of the network and of the one before training, parts of their records.
+    Agents are the network, itself with thresholds that stay as they are from the first goal on, itself before training.
+    path/NAME: some test episodes of the network and of the one before training, parts of their records.
     """
     found: dict[str, Tensor] = {}
     agents: dict[str, tuple[nn.Module, type[FreezeThresholds] | None]] = {"network": (network, None)}
@@ -42,8 +40,14 @@ def outings(task: "Navigation", network: nn.Module, split: Split, before: nn.Mod
         found |= _told_of(name, records)
         if meddling is None:
             found |= {f"path/{name}/{part}": rows for part, rows in some(records[0], slice(KEPT)).items()}
+    return found
+
+
+def of_walkers(world: World, n: int) -> dict[str, Tensor]:
+    """The same scores and visits of agents without a network, over n episodes each."""
+    found: dict[str, Tensor] = {}
     for name, walker in WALKERS.items():
-        found |= _told_of(name, [walk(task, walker, task.n_episodes(split), generator_for(0, f"{task.name}/{name}"))])
+        found |= _told_of(name, [walk(world, walker, n, generator_for(0, f"navigation/{name}"))])
     return found
 
 

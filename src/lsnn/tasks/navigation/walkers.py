@@ -1,8 +1,7 @@
-"""Agents without a network in the arenas of `Navigation`: what a network's goals are to be compared with."""
+"""Agents without a network in the arenas: what a network's goals are to be compared with."""
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,9 +9,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from lsnn.tasks.navigation.arenas import Arenas
-
-if TYPE_CHECKING:
-    from lsnn.tasks.navigation.water_maze import Navigation
+from lsnn.tasks.navigation.world import World
 
 Directions = NDArray[np.float64]
 """unit vectors, (n, 2): walkers always go at full speed"""
@@ -34,7 +31,7 @@ def persistent(arenas: Arenas, generator: Generator, length: float = PERSISTENCE
     length: way after which the direction is forgotten (its cosine falls to 1/e), in radii of the disc; standard
         deviation of a turn is sqrt(2 a_scale / length).
     """
-    turning = math.sqrt(2 * arenas.task.a_scale / length)
+    turning = math.sqrt(2 * arenas.world.a_scale / length)
     heading = 2 * math.pi * _uniform(arenas.n, generator)
 
     def direction() -> Directions:
@@ -52,12 +49,12 @@ def circling(arenas: Arenas, generator: Generator) -> Callable[[], Directions]:
     The circle cuts every goal at 5/6 of its radius: in the paper's arena its radius is 0.6, with 15 % more goals than
     at 0.75, a walk along the rim.
     """
-    task = arenas.task
-    radius = max(task.goal_distance - task.goal_radius * 5 / 6, task.a_scale)
+    world = arenas.world
+    radius = max(world.goal_distance - world.goal_radius * 5 / 6, world.a_scale)
 
     def direction() -> Directions:
         angle = np.arctan2(arenas.position[:, 1], arenas.position[:, 0])
-        return _unit(radius * _at(angle + task.a_scale / radius) - arenas.position)
+        return _unit(radius * _at(angle + world.a_scale / radius) - arenas.position)
 
     return direction
 
@@ -76,11 +73,11 @@ WALKERS: Mapping[str, Walker] = {
 """by the names of their rows"""
 
 
-def walk(task: "Navigation", walker: Walker, n: int, generator: Generator) -> dict[str, Tensor]:
+def walk(world: World, walker: Walker, n: int, generator: Generator) -> dict[str, Tensor]:
     """The record of n episodes."""
-    arenas = task.begin(n, generator)
+    arenas = Arenas(world, n, generator)
     direction = walker(arenas, generator)
-    for _ in range(task.steps):
+    for _ in range(world.steps):
         arenas.act(torch.from_numpy(direction()))
     return arenas.record()
 

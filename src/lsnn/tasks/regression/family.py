@@ -1,19 +1,18 @@
-"""Learning to learn from a teacher: predict a function nobody has seen, from examples of it that arrive one by one."""
+"""Episodes of examples: a function nobody has seen, of which examples arrive one by one."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from lsnn.encoding import poisson_held, tuning
 from lsnn.losses import squared_error, window_mean
 from lsnn.seeding import generator_for
-from lsnn.tasks.regression import in_context, internal_model
-from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table
+from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split
 
 Functions = Callable[[Float[Tensor, "example n n_x"]], Float[Tensor, "example n"]]
 """n functions at once: of arguments (example, n, n_x), function k takes those in [:, k]"""
@@ -27,7 +26,7 @@ class Examples(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Regression:
+class Family:
     """Episodes of examples of one function each; the weights stay, so what is learned is in spikes and thresholds.
 
     In step i of an episode, 20 ms long, the network sees the argument x(i) and the value of the one before, y(i-1):
@@ -36,7 +35,8 @@ class Regression:
     Source: Bellec et al. 2018, section on learning-to-learn and supplement, recalled with certainty but for the
     width of the tuning curves; docs/experiments/learning-to-learn.md says what is certain.
 
-    A family of functions is a subclass with `name`, `n_x`, `draw`, and where they differ from these, the ranges.
+    `Regression` adds what there is to say of a network beside its scores, and is what families are subclasses of: with
+    `name`, `n_x`, `draw`, and where they differ from these, the ranges.
     """
 
     name: ClassVar[str]
@@ -188,26 +188,3 @@ class Regression:
         """mse: squared error of the predictions from example `settled` on."""
         error = squared_error(self.predictions(readout), batch.target)
         return {"mse": error[self.settled - 1 :][batch.mask[self.settled - 1 :]]}
-
-    # ---- what more there is to say about a network; see in_context.py --------------------------------------------
-
-    def analyse(
-        self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
-    ) -> dict[str, Tensor]:
-        """Its learning curves and those of what it is compared with, `in_context.learning_curves`, and as model/NAME
-        its internal model, `internal_model.internal_models`."""
-        curves = in_context.learning_curves(self, network, split, before, **run)
-        models = internal_model.internal_models(self, network, split, **run)
-        return curves | {f"model/{name}": tensor for name, tensor in models.items()}
-
-    def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
-        """Error at some examples and over those that the score counts."""
-        curves = {name: in_context.part(analysis, "curve") for name, analysis in analyses.items()}
-        return in_context.table_of(self, curves)
-
-    def comparable(self, other: object) -> bool:
-        """Whether the other task has the same unseen functions and examples, however they are shown."""
-        if not isinstance(other, Regression) or type(other) is not type(self):
-            return False
-        free = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in self.decisive}
-        return replace(other, **free) == self

@@ -1,7 +1,7 @@
 """What a network learns within episodes of a regression task, beside simpler learners on the same functions."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,10 +11,8 @@ from lsnn import learners
 from lsnn.losses import window_mean
 from lsnn.network import LSNN
 from lsnn.seeding import generator_for
+from lsnn.tasks.regression.family import Family
 from lsnn.tasks.task import Split, Table
-
-if TYPE_CHECKING:
-    from lsnn.tasks.regression.family import Regression
 
 AT_EXAMPLES = (1, 5, 10, 20, 50, 100, 500)
 """columns of the table"""
@@ -42,7 +40,7 @@ class Outcome(NamedTuple):
 
 
 def follow(
-    task: "Regression",
+    task: Family,
     network: nn.Module,
     x: Float[Tensor, "example n n_x"],
     before: Float[Tensor, "example n"],
@@ -65,7 +63,7 @@ def follow(
 
 
 def learning_curves(
-    task: "Regression", network: nn.Module, split: Split, before: nn.Module | None, **run: Any
+    task: Family, network: nn.Module, split: Split, before: nn.Module | None, **run: Any
 ) -> dict[str, Tensor]:
     """curve/NAME: squared error by example, (example), averaged over the split's functions, of the network and of
     simpler learners.  functions: the network's score on each, (function).
@@ -100,7 +98,7 @@ def learning_curves(
 
 
 def simple_learners(
-    task: "Regression", x: Float[Tensor, "example n n_x"], y: Float[Tensor, "example n"]
+    task: Family, x: Float[Tensor, "example n n_x"], y: Float[Tensor, "example n"]
 ) -> Iterator[tuple[str, Float[Tensor, "example n"]]]:
     """Predictions by name of learners that know the ranges of the family and nothing else."""
     (low_x, high_x), (low, high) = task.x_range, task.y_range
@@ -116,13 +114,13 @@ def simple_learners(
         yield name, low + (high - low) * answer
 
 
-def linear_baseline(task: "Regression") -> float:
+def linear_baseline(task: Family) -> float:
     """Mean squared error of the best linear fit to each test function, over the examples that the score counts."""
     x, y = task.unseen("test")[1]
     return (learners.linear_fit(x, y) - y)[task.settled - 1 :].square().mean().item()
 
 
-def table_of(task: "Regression", curves: Mapping[str, Mapping[str, Tensor]]) -> Table:
+def table_of(task: Family, curves: Mapping[str, Mapping[str, Tensor]]) -> Table:
     """Error at some examples and over those that the score counts; a row per network, then those of the first."""
     first, *others = curves
     last = len(next(iter(curves[first].values())))

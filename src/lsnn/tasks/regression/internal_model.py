@@ -1,7 +1,7 @@
 """The internal model of a network: what it takes a function for, asked from its state after some examples."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from lsnn.probing import probe
 from lsnn.seeding import generator_for
+from lsnn.tasks.regression.family import Family
 from lsnn.tasks.task import Split
-
-if TYPE_CHECKING:
-    from lsnn.tasks.regression.family import Regression
 
 AFTER = (0, 1, 2, 5, 10, 20, 50, 500)
 """examples after which the internal model is asked for"""
@@ -25,7 +23,7 @@ N_DRAWS = 4
 """questions are asked so often, each time with fresh input spikes, and the answers averaged"""
 
 
-def internal_models(task: "Regression", network: nn.Module, split: Split, **run: Any) -> dict[str, Tensor]:
+def internal_models(task: Family, network: nn.Module, split: Split, **run: Any) -> dict[str, Tensor]:
     """What the network takes a function for after k examples: answers over all arguments from one frozen state.
 
     x: (point, n_x); after: (k); then for the split's first functions true: (function, point) and
@@ -49,7 +47,7 @@ def internal_models(task: "Regression", network: nn.Module, split: Split, **run:
     return found
 
 
-def grid(task: "Regression") -> Float[Tensor, "point n_x"]:
+def grid(task: Family) -> Float[Tensor, "point n_x"]:
     """Arguments that span the family's range: a line, a square, or for more arguments the diagonal."""
     low, high = task.x_range
     if task.n_x == 2:
@@ -59,7 +57,7 @@ def grid(task: "Regression") -> Float[Tensor, "point n_x"]:
 
 
 def _contradicted(
-    task: "Regression", network: nn.Module, points: Tensor, true: Tensor, x: Tensor, y: Tensor, **run: Any
+    task: Family, network: nn.Module, points: Tensor, true: Tensor, x: Tensor, y: Tensor, **run: Any
 ) -> dict[str, Tensor]:
     """One example of the steepest function lies where the function is farthest from its mirror image, on that image."""
     low, high = task.y_range
@@ -78,7 +76,7 @@ def _contradicted(
 
 
 def _asked(
-    task: "Regression", network: nn.Module, x: Tensor, y: Tensor, after: Sequence[int], points: Tensor, **run: Any
+    task: Family, network: nn.Module, x: Tensor, y: Tensor, after: Sequence[int], points: Tensor, **run: Any
 ) -> Float[Tensor, "k point"]:
     """Answers at all points after each number of examples of one function: x (example, n_x), y (example)."""
     spikes = generator_for(0, f"{task.name}/probing")

@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Generator
 
-from lsnn.tasks.regression.family import Functions, Regression
+from lsnn.tasks.regression.family import Functions
+from lsnn.tasks.regression.task import Regression
 
 
 @dataclass(frozen=True)

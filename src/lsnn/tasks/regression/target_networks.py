@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lsnn.tasks.regression.family import Functions, Regression
+from lsnn.tasks.regression.family import Functions
+from lsnn.tasks.regression.task import Regression
 from lsnn.tasks.task import Batch
 
 N_HIDDEN = 10
