@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lsnn import Cells
+from lsnn.bidirectional import spiking_parts
 from lsnn.config import decode, encode
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment, Spiking
@@ -18,6 +19,7 @@ from lsnn.ppo import Ppo
 from lsnn.presets import PRESETS, preset
 from lsnn.results import n_parameters
 from lsnn.tasks import Navigation, SequentialMnist
+from lsnn.trainer import Trainer
 from tests.helpers import ACTING, TINY, VARIANTS, error
 
 
@@ -141,6 +143,14 @@ def test_impossible_values_are_refused(field: str, values: tuple[float, ...]):
         assert re.match(f"{field} must .*got {re.escape(str(value))}", error(replace, TINY, **{field: value}))
 
 
+def test_an_untrained_network_has_the_synapses_that_rewiring_begins_with():
+    soft = replace(TINY, rewiring="soft-deep-r", temperature=1e-3)
+    counts = [
+        spiking_parts(network)[0].synapses.counts() for network in (soft.untrained(), Trainer.start(soft).network)
+    ]
+    assert counts[0] == counts[1] and counts[0] != spiking_parts(soft.build())[0].synapses.counts()
+
+
 @pytest.mark.parametrize(
     ("experiment", "changes", "message"),
     [
@@ -152,9 +162,23 @@ def test_impossible_values_are_refused(field: str, values: tuple[float, ...]):
             {"network": replace(ACTING.network, bidirectional=True)},
             "a network that acts cannot hear the future; leave --network.bidirectional out",
         ),
+        (
+            preset("timit").experiment,
+            {"carry_state": True},
+            "sequences of timit begin at rest; leave --carry-state out",
+        ),
+        *(
+            (
+                preset(name).experiment,
+                {"network": replace(preset(name).experiment.network, bidirectional=True)},
+                f"{preset(name).experiment.task.name} shows each answer one example late, which a network that hears "
+                "backwards would know in time; leave --network.bidirectional out",
+            )
+            for name in ("l2l-teacher", "l2l-sine-lstm", "omniglot")
+        ),
     ],
 )
-def test_what_does_not_go_with_acting_is_refused(experiment: Experiment, changes: dict[str, Any], message: str):
+def test_what_does_not_go_together_is_refused(experiment: Experiment, changes: dict[str, Any], message: str):
     assert error(replace, experiment, **changes) == message
 
 

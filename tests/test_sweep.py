@@ -57,6 +57,20 @@ def test_names_and_values_that_do_not_exist_are_refused():
     assert "lr=-1 cannot be: lr must be positive" in error(sweep.changed, experiment, {"lr": -1})
 
 
+def test_seeds_are_given_by_their_own_flag_and_train_once():
+    for settings, vary in (({"seed": 9}, []), ({}, [sweep.variations("seed=5,6")])):
+        assert "seeds are given by --seeds" in error(sweep.plan, ["smnist"], settings, vary, [0], Path("out"))
+    cells = sweep.plan(["smnist", "smnist"], {}, [], [0, 0, 1], Path("out"))
+    assert [cell.experiment.seed for cell in cells] == [0, 1]
+
+
+def test_iterations_that_epochs_would_overrule_are_refused():
+    experiment = preset("timit").experiment
+    message = error(sweep.changed, experiment, {"iterations": 3})
+    assert "iterations=3 cannot be: training counts 80 epochs, from which --iterations would follow" in message
+    assert sweep.changed(experiment, {"iterations": 3, "epochs": None}).iterations == 3
+
+
 @pytest.fixture
 def sweep_command(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)

@@ -61,6 +61,11 @@ def test_from_a_copy_of_timit_to_figures(timit: Path, tmp_path: Path, capsys, mo
     assert "33.2 %" in page and "--epochs 1" in page and "--iterations" not in page
 
 
+def test_iterations_that_epochs_would_overrule_are_refused(capsys):
+    assert cli.main(["train", "timit", "--iterations", "3", "--validate-every", "5"]) == 2
+    assert "80 epochs, from which --iterations and --validate-every would follow" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_any_recording_is_labelled(timit: Path, tmp_path: Path, capsys, monkeypatch, bidirectional: bool):
     monkeypatch.setattr(style, "DPI", 20)
@@ -232,7 +237,7 @@ def test_training_stops_when_validation_does_not_improve_and_tests_the_best(timi
     saved = runs.read_tensors(run / runs.WEIGHTS)
     assert all(saved[name].equal(tensor) for name, tensor in kept[6].items())
     assert not saved["synapses.theta"].equal(kept[12]["synapses.theta"])
-    assert "stopped after 12 of at most 27 iterations" in page_of(read_run(run), [])
+    assert "stopped after 12 of at most 27 iterations, as 2 validations had not" in page_of(read_run(run), [])
 
 
 def test_the_learning_rate_falls_on_a_plateau(timit: Path, tmp_path: Path, monkeypatch):

@@ -179,6 +179,23 @@ def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(tmp_path: Path)
     assert not (tmp_path / "second").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        ({"cells": Cells(5, 5, tau_a=100.0)}, "--network.cells.tau-a 700.0"),
+        ({"cells": Cells(10, 0)}, "--network.cells.n-regular 5"),
+        ({"cells": Cells(5, 5, noise_std=0.5)}, "--network.cells.noise-std 0.0"),
+        ({"excitatory": 0.5}, "--network.excitatory 0.75"),
+    ],
+)
+def test_settings_that_come_with_weights_have_to_be_those_of_their_run(tmp_path: Path, change, flag: str):
+    first = begin(tmp_path / "first", with_trained())
+    training.proceed(first)
+    other = replace(TINY, network=replace(TINY.network, **({"cells": Cells(5, 5)} | change)))
+    message = error(training.start, tmp_path / "second", other, start_from=first)
+    assert f"was trained with {flag}" in message and not (tmp_path / "second").exists()
+
+
 def test_a_run_that_lost_the_weights_it_began_with_says_so(tmp_path: Path):
     first = begin(tmp_path / "first")
     training.proceed(first)

@@ -1,6 +1,7 @@
 """An experiment: what to train on what, and how.  The same dataclass is the command line's flags and a run's config."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from lsnn.seeding import generator_for
 from lsnn.tasks.closed_loop import Environment
 from lsnn.tasks.few_shot import FewShotOmniglot
 from lsnn.tasks.navigation import Navigation
-from lsnn.tasks.regression import Sines, TargetNetworks
+from lsnn.tasks.regression import Regression, Sines, TargetNetworks
 from lsnn.tasks.sequential_mnist import SequentialMnist
 from lsnn.tasks.store_recall import StoreRecall
 from lsnn.tasks.t_maze import TMaze
@@ -204,6 +205,13 @@ class Experiment:
 
         if self.carry_state and self.network.bidirectional:
             raise ValueError("a bidirectional network has no state to carry on; leave --carry-state out")
+        if self.carry_state and isinstance(self.task, InEpochs):
+            raise ValueError(f"sequences of {self.task.name} begin at rest; leave --carry-state out")
+        if self.network.bidirectional and isinstance(self.task, Regression | FewShotOmniglot):
+            raise ValueError(
+                f"{self.task.name} shows each answer one example late, which a network that hears backwards would know "
+                "in time; leave --network.bidirectional out"
+            )
         if isinstance(self.task, Environment):
             self._check_acting()
         elif self.ppo is not None:
@@ -216,6 +224,16 @@ class Experiment:
             raise ValueError("a network that acts cannot hear the future; leave --network.bidirectional out")
         if self.carry_state:
             raise ValueError("episodes begin at rest; leave --carry-state out")
+
+    def check_counted(self, given: Iterable[str]) -> None:
+        """ValueError where a setting that was asked for would be overruled by the epochs."""
+        overruled = {"iterations", "validate_every"} & set(given)
+        if self.epochs is not None and overruled:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(overruled))
+            raise ValueError(
+                f"training counts {self.epochs} epochs, from which {flags} would follow; "
+                "give --epochs, or --epochs None beside it"
+            )
 
     def resolved(self) -> "Experiment":
         """The same with iterations for epochs, and validations at their ends; reads the training set for it."""
@@ -246,6 +264,12 @@ class Experiment:
         """The network at its start."""
         soft = self.rewires and self.rewiring == "soft-deep-r"
         return self.network.build(self.task.n_in, self.task.n_out, seed=self.seed, all_slots=soft)
+
+    def untrained(self) -> nn.Module:
+        """The network before the first step, with the synapses that rewiring begins with."""
+        network = self.build()
+        self.build_optimizer(network)
+        return network
 
     def build_optimizer(self, network: nn.Module) -> Optimizer:
         """The optimizer, with rewiring around it where asked for."""

@@ -34,11 +34,14 @@ def score(network: nn.Module, experiment: Experiment, split: Split) -> dict[str,
 
 @torch.no_grad()
 def analysis(network: nn.Module, experiment: Experiment, split: Split) -> dict[str, Tensor] | None:
-    """What the experiment's task has to say beside scores, also of the network before training; None if nothing."""
+    """What the experiment's task has to say beside scores, also of the untrained network; None if nothing.
+
+    Untrained is the network as the experiment draws it, whatever weights the run began with.
+    """
     if not isinstance(experiment.task, Analysed):
         return None
     noise = noise_source(network, experiment.seed, 0, "analysis")
-    return experiment.task.analyse(network.eval(), split, experiment.build().eval(), **noise)
+    return experiment.task.analyse(network.eval(), split, experiment.untrained().eval(), **noise)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +58,8 @@ def _value(text: str) -> Any:
 
 def changed(experiment: Experiment, settings: Settings) -> Experiment:
     """The experiment with some settings changed.  Raises ValueError for names and values that do not fit."""
+    if "seed" in settings:
+        raise ValueError("seeds are given by --seeds, as in --seeds 0 1 2; leave seed out of --set and --vary")
     tree = config.encode(experiment)
     for name, value in settings.items():
         *path, last = name.split(".")
@@ -67,7 +70,9 @@ def changed(experiment: Experiment, settings: Settings) -> Experiment:
             raise ValueError(f"there is no setting {name.replace('_', '-')!r}; lsnn train PRESET --help lists all")
         place[last] = [value] if isinstance(place[last], list) and not isinstance(value, list) else value
     try:
-        return config.decode(tree)
+        result = config.decode(tree)
+        result.check_counted(settings)
+        return result
     except ValueError as error:
         reason = str(error).removeprefix("config: ").partition(";")[0]
         spelled = ", ".join(f"{name.replace('_', '-')}={_spelled(value)}" for name, value in settings.items())
@@ -79,9 +84,9 @@ def plan(
 ) -> list[Cell]:
     """Every combination of presets, of what varies, and of seeds."""
     cells = []
-    for name, chosen, seed in itertools.product(names, itertools.product(*vary), seeds):
+    for name, chosen, seed in itertools.product(dict.fromkeys(names), itertools.product(*vary), dict.fromkeys(seeds)):
         varied = {key: value for part in chosen for key, value in part.items()}
-        experiment = changed(preset(name).experiment, {**settings, **varied, "seed": seed})
+        experiment = replace(changed(preset(name).experiment, {**settings, **varied}), seed=seed)
         parts = [name, *(f"{key.rpartition('.')[2]}={_spelled(value)}" for key, value in varied.items()), str(seed)]
         cells.append(Cell(out / "_".join(parts), name, experiment))
     return cells

@@ -4,7 +4,7 @@ import math
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -190,8 +190,15 @@ class Trainer:
         """Whether validations have not become better for too long."""
         return self.experiment.patience is not None and self.watch.since_best >= self.experiment.patience
 
+    @property
+    def stopped_by(self) -> Literal["stop_at", "patience"] | None:
+        """The setting that ends the training now, before its last iteration."""
+        if self.iteration >= self.experiment.iterations:
+            return None
+        return "stop_at" if self.good_enough() else "patience" if self.stuck() else None
+
     def finished(self) -> bool:
-        return self.iteration >= self.experiment.iterations or self.good_enough() or self.stuck()
+        return self.iteration >= self.experiment.iterations or self.stopped_by is not None
 
     def state_dict(self) -> dict[str, Any]:
         return {

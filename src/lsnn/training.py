@@ -9,6 +9,7 @@ have what an example costs on average: spikes and synaptic_operations, or multip
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,19 @@ from torch import Tensor, nn
 from lsnn import config, runs
 from lsnn.bidirectional import spiking_parts
 from lsnn.deep_r import DeepR, SoftDeepR
-from lsnn.experiments import Experiment
+from lsnn.experiments import Experiment, Spiking
 from lsnn.results import analysis, example, machine, n_parameters, score
 from lsnn.trainer import Trainer, load_network
 from lsnn.version import __version__
 
 MAX_THREADS = 1024
 """a limit that keeps a mistyped number from taking the machine down"""
+
+COME_WITH_WEIGHTS = (
+    *("excitatory", "cells.n_regular", "cells.n_adaptive", "cells.tau_m", "cells.tau_a", "cells.tau_m_range"),
+    *("cells.tau_a_range", "cells.beta", "cells.v_th", "cells.noise_std"),
+)
+"""settings of a spiking network that stand in its weights' file, or decide what numbers there mean"""
 
 Report = Callable[[dict[str, Any]], None]
 """told of every record of metrics.jsonl, and of every step"""
@@ -41,7 +48,7 @@ def start(
     """Make the run folder of an experiment.  `proceed` then trains it.
 
     start_from: a run folder whose weights to begin with, copied now; the network has to be of the same sizes, and may
-        have other constants that are trained.
+        have other constants that are trained, but begins with those of that run.
     """
     threads = checked_threads(torch.get_num_threads() if threads is None else threads)
     with _processor(threads):
@@ -63,12 +70,21 @@ def start(
 def _weights_for(experiment: Experiment, folder: Path) -> dict[str, Tensor]:
     """The weights of another run, if they fit."""
     network = Trainer.start(experiment).network
-    tensors = _trained_alike(restore_network(folder)[1].state_dict(), network.state_dict())
+    source, given, _ = restore_network(folder)
+    tensors = _trained_alike(given.state_dict(), network.state_dict())
     try:
         load_network(network, tensors)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"{folder} has a network of other sizes ({reason}); start from one that fits") from None
+    for name in COME_WITH_WEIGHTS if isinstance(experiment.network, Spiking) else ():
+        then, now = (attrgetter(name)(of.network) for of in (source, experiment))
+        if then != now:
+            flag = f"--network.{name.replace('_', '-')}"
+            raise ValueError(
+                f"{folder} was trained with {flag} {then}, which its weights bring with them, and here it is {now}; "
+                f"give {flag} as there, or begin without --start-from"
+            )
     return tensors
 
 
@@ -200,6 +216,8 @@ def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
     }
     if trainer.watch.best_iteration is not None:
         results["best_iteration"] = trainer.watch.best_iteration
+    if trainer.stopped_by is not None:
+        results["stopped_by"] = trainer.stopped_by
     results |= _synapses(network)
     runs.write_json(run / runs.RESULTS, results)
     return results

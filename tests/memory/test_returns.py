@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lsnn import cli, memory, training
-from lsnn.memory.returns import EXCHANGES, LEFT_ALONE, _exchange, arrivals
+from lsnn.memory.returns import EXCHANGES, LEFT_ALONE, _exchange, _sizes, arrivals
 from lsnn.tasks import Navigation
 from lsnn.tasks.rollout import play
 from tests.helpers import acting_experiment, begin
@@ -41,6 +41,11 @@ def test_a_visit_to_the_other_goal_does_not_count_after_ones_own():
     record = walked([[EAST, EAST, NORTH], [NORTH, (0.0, 0.0), (0.0, 0.0)]], [EAST, NORTH])
     own, other = arrivals(record, 1, torch.tensor([1, 0]), 0.3)
     assert own.tolist() == [1, 4] and other.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(2, [2]), (64, [64]), (65, [65]), (66, [64, 2]), (129, [64, 65])])
+def test_no_agent_is_alone(n: int, sizes: list[int]):
+    assert _sizes(n) == sizes
 
 
 @pytest.mark.parametrize("name", EXCHANGES)

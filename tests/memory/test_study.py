@@ -70,10 +70,22 @@ def test_command_writes_page_figure_and_numbers(tmp_path: Path, capsys: pytest.C
     assert json.loads(written[1].read_text())["decoded"]["recalled_at"] == 168
 
 
+@pytest.mark.parametrize(("batch_size", "asked", "left"), [(50, 51, 50), (1, 3, 2)])
+def test_an_example_alone_in_its_batch_is_not_tampered_with(batch_size: int, asked: int, left: int):
+    experiment = replace(SMALL, batch_size=batch_size)
+    studied = memory.study(experiment, SMALL.build().eval(), every=84, n_decoded=60, n_tampered=asked)
+    assert studied.n_tampered == left
+
+
 def test_command_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = begin(tmp_path / "run", replace(SMALL, network=NonSpiking("rnn", 3), rewiring="off"))
     training.proceed(run)
     assert cli.main(["memory", str(run)]) == 2
-    assert capsys.readouterr().err == f"lsnn: error: {run} does not spike; memory studies LSNNs\n"
+    message = f"lsnn: error: {run} does not spike; memory studies LSNNs that run from start to end\n"
+    assert capsys.readouterr().err == message
+    both = begin(tmp_path / "both", replace(SMALL, network=replace(SMALL.network, bidirectional=True), iterations=1))
+    training.proceed(both)
+    assert cli.main(["memory", str(both)]) == 2
+    assert "hears trials backwards, too, and has no state half-way" in capsys.readouterr().err
     assert cli.main(["memory", str(run), "--tampered", "1"]) == 2
     assert "must be at least 2, got 5000 and 1" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+from lsnn import runs
 from lsnn.report import write_report
 from tests.report.folders import row_of, small, write_run
 
@@ -20,6 +21,13 @@ def test_seeds_are_grouped_and_averaged_by_settings(tmp_path: Path) -> None:
     assert row_of(page, "`smnist-lstm --lr 0.1`")[1:4] == ["1 of 1", "20.0 %", "20.0 %"]
     assert row_of(page, "`store-recall-rnn`")[3] == "4.0 %"  # of errors the lowest is best
     assert row_of(page, "run2 ")[2:5] == ["2", "20 of 12,000", "not finished"]
+
+
+def test_runs_that_began_with_other_weights_are_a_group_of_their_own(tmp_path: Path) -> None:
+    first, second = (write_run(tmp_path / name, small("smnist-lstm"), "smnist-lstm", iterations=20) for name in "ab")
+    runs.write_json(second / runs.CONFIG, {**runs.read_config(second), "start_from": "runs/a"})
+    page = write_report([first, second], tmp_path / "out")[0].read_text()
+    assert row_of(page, "`smnist-lstm` ")[1] == row_of(page, "`smnist-lstm --start-from runs/a`")[1] == "1 of 1"
 
 
 def test_comparison_without_a_test_has_learning_curves_only(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from lsnn import runs
 from lsnn.presets import PRESETS
 from tests.report.folders import page_in, plates_in, row_of, small, write_run
 
@@ -45,6 +46,8 @@ def test_recipe_of_our_own_says_so(run: Path) -> None:
 
 def test_stopping_criterion_is_told_from_an_interruption(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", small("store-recall", stop_at=0.05), "store-recall", iterations=96, score=0.04)
+    results = runs.read_results(folder)
+    runs.write_json(folder / runs.RESULTS, {**results, "stopped_by": "stop_at"})
     page = page_in(folder)
     assert "stopped after 96 of at most 200 iterations, as recall error in training had reached 5.0 %" in page
     assert row_of(page, "test recall error")[1] == "**4.0 %**"

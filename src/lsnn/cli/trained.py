@@ -122,6 +122,7 @@ def memory(arguments: list[str]) -> int:
     if min(options.examples, options.tampered) < 2:
         raise UsageError(f"examples and tampered must be at least 2, got {options.examples} and {options.tampered}")
     from lsnn import memory, pretrained, training
+    from lsnn.bidirectional import spiking_parts
     from lsnn.network import LSNN
     from lsnn.report import write_memory, write_returns
     from lsnn.tasks import Navigation
@@ -129,7 +130,8 @@ def memory(arguments: list[str]) -> int:
     folder = pretrained.locate(options.run)
     experiment, network, _ = training.restore_network(folder)
     if not isinstance(network, LSNN):
-        raise UsageError(f"{options.run} does not spike; memory studies LSNNs")
+        why = "hears trials backwards, too, and has no state half-way" if spiking_parts(network) else "does not spike"
+        raise UsageError(f"{options.run} {why}; memory studies LSNNs that run from start to end")
     out = _report_folder(options.run, folder, options.out)
     network, title = network.eval(), options.run.name
     if isinstance(experiment.task, Navigation):

@@ -134,9 +134,18 @@ def train(arguments: list[str]) -> int:
 
     TrainOptions.__doc__ = f"Train {name}: {preset.summary}."
     options = parse(TrainOptions, flags, f"lsnn train {name}", default=TrainOptions(preset.experiment))
-    run = options.run or Path("runs") / f"{name}-{options.experiment.seed}"
+    chosen = options.experiment
+    try:
+        chosen.check_counted(
+            field.name
+            for field in dataclasses.fields(chosen)
+            if getattr(chosen, field.name) != getattr(preset.experiment, field.name)
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    run = options.run or Path("runs") / f"{name}-{chosen.seed}"
     first = None if options.start_from is None else pretrained.locate(options.start_from)
-    training.start(run, options.experiment, preset=name, threads=options.threads, start_from=first)
+    training.start(run, chosen, preset=name, threads=options.threads, start_from=first)
     return _proceed(run)
 
 

@@ -75,8 +75,9 @@ def study_returns(task: Navigation, network: LSNN, n: int = 512) -> Returns:
 
 
 def _sizes(n: int) -> list[int]:
-    whole, rest = divmod(n, TOGETHER)
-    return [TOGETHER] * whole + [rest] * (rest > 0)
+    """Episodes that are played side by side: at least two, so that there is another to exchange with."""
+    sizes = [TOGETHER] * (n // TOGETHER) + [n % TOGETHER] * (n % TOGETHER > 0)
+    return sizes if sizes[-1] > 1 else [*sizes[:-2], TOGETHER + 1]
 
 
 def _arrivals(task: Navigation, network: LSNN, number: int, size: int, at: int, name: str) -> Int64[Tensor, "2 agent"]:

@@ -62,7 +62,8 @@ def study(
 
     every: steps in a stretch, such as a row of an image.
     n_decoded: examples of the training set that decoders are fitted on, and of the validation set to judge them on.
-    n_tampered: examples of the validation set whose trials are tampered with.
+    n_tampered: examples of the validation set whose trials are tampered with, one fewer where it would be alone in a
+        batch.
 
     Raises ValueError for a task that asks for something else, and for stretches that are no shorter than a trial.
     """
@@ -75,16 +76,18 @@ def study(
         raise ValueError(f"{task.name} does not ask for one class per trial, which a study of memory needs")
     if not 1 <= every <= 3 * steps // 4:
         raise ValueError(f"every must lie in 1 ... {3 * steps // 4}, three quarters of a trial, got {every}")
+    some = [batch for batch in _examples(experiment, "validation", n_tampered) if batch.target.shape[1] > 1]
+    if not some:
+        raise ValueError("exchanging needs at least two examples in a batch; study more examples")
     fit, judge = (list(_examples(experiment, split, n_decoded)) for split in ("train", "validation"))
     decoded = _decode(experiment, network, fit, judge, every)
-    some = list(_examples(experiment, "validation", n_tampered))
     tampered = _tamper(experiment, network, some, every)
     return Study(decoded, _count(judge), tampered, _count(some))
 
 
 def _examples(experiment: Experiment, split: Split, n: int) -> Iterator[Batch]:
     """Batches of n examples of a split, or of all if it has fewer; the same at every call."""
-    task, size = experiment.task, experiment.batch_size
+    task, size = experiment.task, max(experiment.batch_size, 2)
     assert isinstance(task, Task)
     if split == "train":
         batches = (task.batch(split, size, generator_for(0, "memory", index)) for index in range(-(-n // size)))

@@ -31,8 +31,7 @@ def reproduce(run: Run) -> str:
     if run.preset not in PRESETS:
         return f"No preset of this name is known; `{runs.CONFIG}` of the run has every setting."
     summary = PRESETS[run.preset].summary
-    begun = [] if run.start_from is None else [f"--start-from {shlex.quote(run.start_from)}"]
-    command = " ".join(["lsnn train", run.preset, f"--seed {run.experiment.seed}", *begun, *flags(run)])
+    command = " ".join(["lsnn train", run.preset, f"--seed {run.experiment.seed}", *flags(run)])
     return f"{summary[:1].upper()}{summary[1:]}.\n\n```sh\n{command}\n```"
 
 
@@ -44,7 +43,8 @@ def flags(run: Run, bookkeeping: bool = True) -> list[str]:
     left_out = (("--seed",) if bookkeeping else BOOKKEEPING) + IDLE[run.experiment.schedule]
     if run.experiment.epochs is not None:
         left_out += ("--iterations", "--validate-every")  # follow from the epochs
-    return [flag for name, flag in changed.items() if name not in left_out]
+    begun = [] if run.start_from is None else [f"--start-from {shlex.quote(run.start_from)}"]
+    return begun + [flag for name, flag in changed.items() if name not in left_out]
 
 
 def _differences(ours: Mapping[str, Any], usual: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

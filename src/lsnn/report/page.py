@@ -25,18 +25,18 @@ def _status(run: Run) -> str:
     planned, done, stop_at = run.experiment.iterations, run.iteration, run.experiment.stop_at
     if run.results is None:
         sentences = [f"**Not finished:** {done:,} of {planned:,} iterations are logged and nothing has been tested."]
-        sentences += [f"`lsnn resume {run.path}` goes on from the last checkpoint."]
-    elif run.results["iterations"] < planned and stop_at is not None:
-        goal = f"{spell(run.metric)} in training had reached {show(run.metric, stop_at)}"
-        done = run.results["iterations"]
-        sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations, as {goal}."]
-    elif "best_iteration" in run.results:
-        done, best = run.results["iterations"], run.results["best_iteration"]
-        sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations." if done < planned else
-                     f"Finished: {done:,} iterations."]  # fmt: skip
-        sentences.append(f"Tested is the network of iteration {best:,}, which validated best.")
+        sentences += [f"`lsnn resume {run.path}` goes on."]
     else:
-        sentences = [f"Finished: {run.results['iterations']:,} iterations."]
+        done, stopped = run.results["iterations"], run.results.get("stopped_by")
+        sentences = [f"Finished: {done:,} iterations."]
+        if done < planned:
+            why = f", as {spell(run.metric)} in training had reached {show(run.metric, stop_at or 0.0)}"
+            if stopped != "stop_at":
+                why = f", as {run.experiment.patience} validations had not become better" if stopped else ""
+            sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations{why}."]
+        if "best_iteration" in run.results:
+            best = run.results["best_iteration"]
+            sentences.append(f"Tested is the network of iteration {best:,}, which validated best.")
     chosen = PRESETS.get(run.preset or "")
     if run.paper and chosen and chosen.ours_for:
         usual = PRESETS[chosen.ours_for].experiment.iterations

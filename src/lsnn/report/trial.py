@@ -32,14 +32,14 @@ def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
         spans=slots({group.label: group.channels for group in groups}, inputs, len(example["mask"]), dt),
         image=image(task, inputs) if isinstance(task, SequentialMnist) else None,
         dt=dt,
-        values=values(task, example) if isinstance(task, Regression) else None,
+        values=values(task, example, dt) if isinstance(task, Regression) else None,
     )
 
 
-def values(task: Regression, example: Mapping[str, Tensor]) -> Values:
+def values(task: Regression, example: Mapping[str, Tensor], dt: float) -> Values:
     """What was predicted in each step, and what the function gives."""
     predicted = task.predictions(example["readout"][:, None])[:, 0]
-    edges = task.example_ms * np.arange(len(predicted) + 1)
+    edges = dt * task.example_ms * np.arange(len(predicted) + 1)
     return Values(edges, predicted.numpy(), example["target"].numpy())
 
 
