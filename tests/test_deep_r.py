@@ -1,6 +1,7 @@
 """DEEP R's invariants, over hundreds of steps, around several optimizers."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -227,11 +228,27 @@ def test_a_gradient_that_is_not_finite_changes_nothing(bad):
     assert all(torch.equal(a, b) for a, b in zip(before.values(), synapses.state_dict().values(), strict=True))
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_copies_go_on_alike_and_apart(copied):
+    synapses, deep_r = make()
+    push(synapses, torch.Generator().manual_seed(1))
+    deep_r.step()
+    others = copied((synapses, deep_r))
+    for one, optimizer in ((synapses, deep_r), others):
+        push(one, torch.Generator().manual_seed(2))
+        optimizer.step()
+    assert others[1].synapses is others[0] and others[1].param_groups is others[1].base.param_groups
+    for name, tensor in synapses.state_dict().items():
+        assert tensor.equal(others[0].state_dict()[name]) and tensor is not others[0].state_dict()[name]
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda s, base: DeepR(base, s, l1=-1.0), "l1 and temperature must not be negative"),
         (lambda s, base: DeepR(torch.optim.SGD([torch.zeros(1)], lr=1.0), s), "does not train synapses.theta"),
+        (lambda s, base: DeepR(torch.optim.LBFGS([s.theta]), s), "LBFGS needs several losses of one wiring a step"),
+        (lambda s, base: DeepR(base, s).load_state_dict(base.state_dict()), "the state has no counters of rewiring"),
         (lambda s, base: SoftDeepR(base, s, connectivity=1.0), r"connectivity must lie in \(0, 1\)"),
         (lambda s, base: SoftDeepR(base, s, connectivity=0.1, l1=0.0), "soft-DEEP R needs l1 and temperature above 0"),
     ],

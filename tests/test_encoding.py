@@ -182,6 +182,7 @@ def test_poisson_follows_from_its_generator(seed: int, rate_hz: float, n_steps: 
     ("call", "message"),
     [
         (lambda: threshold_crossing(torch.tensor([0]), n_thresholds=1), "need n_thresholds >= 2.*got 1 and 255"),
+        (lambda: threshold_crossing(torch.rand(3)), r"grey must be integers in 0 \.\.\. 255, got torch.float32"),
         (lambda: threshold_crossing(torch.tensor([3, 256])), r"grey must lie in 0 \.\.\. 255, got 3 \.\.\. 256"),
         (lambda: threshold_crossing(torch.tensor([-1])), r"grey must lie in 0 \.\.\. 255, got -1"),
         (lambda: tuning(torch.zeros(1), 1, 0.0, 1.0), "need n_channels >= 2 and low < high, got 1, 0.0 and 1.0"),

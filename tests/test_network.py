@@ -142,14 +142,23 @@ def test_dense_matrices_lists_and_numpy_build_the_same_network():
     assert dense.tau_a.tolist() == [10.0, 20.0, 30.0, 40.0]
 
 
+@pytest.mark.parametrize("values", [[10.0, 20.0, 30.0, 40.0], torch.arange(10.0, 50.0, 10.0), np.arange(10, 50, 10)])
+def test_constants_and_delays_come_as_lists_arrays_or_tensors(values):
+    arrays = {"inputs": torch.ones(3, 4), "recurrent": torch.ones(4, 4), "readout": torch.ones(4, 2)}
+    net = lsnn.LSNN.from_arrays(**arrays, cells=lsnn.Cells(2, 2, tau_m=values), delay_rec=np.int64(3))
+    assert net.tau_m.tolist() == [10.0, 20.0, 30.0, 40.0] and net.synapses.max_delay == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"bias": [0.0]}, "bias needs one value per readout, 2, got shape"),
         ({"delay_rec": [[1, 2]]}, "delays have shape .1, 2., weights .4, 4.; give both alike"),
-        ({"inputs": [1.0, 2.0]}, r"a dense weight matrix has two axes \[pre, post\]"),
+        ({"inputs": [1.0, 2.0]}, r"inputs must have shape \(2, 4\) \[pre, post\], got \(2,\)"),
+        ({"n_in": 20}, r"inputs must have shape \(20, 4\) \[pre, post\], got \(3, 4\)"),
+        ({"readout": torch.ones(3, 2)}, r"readout must have shape \(4, 2\) \[pre, post\], got \(3, 2\)"),
         ({"inputs": lsnn.Connections([0], [0], [1.0], 0)}, "inputs given as lists do not tell their size; pass n_in"),
-        ({"recurrent": torch.ones(5, 5)}, "recurrent synapses: pre must lie in 0 ... 3"),
+        ({"recurrent": torch.ones(5, 5)}, r"recurrent must have shape \(4, 4\) \[pre, post\], got \(5, 5\)"),
     ],
 )
 def test_impossible_arrays_are_refused(changes, message):

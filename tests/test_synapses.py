@@ -164,6 +164,9 @@ def test_explicit_connections_are_kept_as_given():
         (Connections([0], [3], [1.0], 1), "recurrent synapses: post must lie in 0 ... 2, got 3"),
         (Connections([0], [1], [1.0], 0), "recurrent synapses need a delay of at least 1 steps, got 0"),
         (Connections([0, 1], [1], [1.0], 1), "recurrent synapses need arrays of one length"),
+        (Connections([0], [1], [1.0], [1.7]), "recurrent synapses: delay must be whole numbers, got 1.7"),
+        (Connections([0.5], [1], [1.0], 1), "recurrent synapses: pre must be whole numbers, got 0.5"),
+        (Connections([0], [1], [math.nan], 1), "recurrent synapses: weights must be finite, got nan"),
     ],
 )
 def test_impossible_connections_are_refused(recurrent, message):

@@ -37,6 +37,8 @@ class _Rewiring(Optimizer):
             raise ValueError(
                 "rewiring needs synapses that keep their sign: build the network with excitatory or fixed_signs=True"
             )
+        if isinstance(base, torch.optim.LBFGS):
+            raise ValueError("LBFGS needs several losses of one wiring a step; rewire around another optimizer")
         if l1 < 0 or temperature < 0:
             raise ValueError(f"l1 and temperature must not be negative, got l1={l1}, temperature={temperature}")
         groups = [g for g in base.param_groups if any(p is synapses.theta for p in g["params"])]
@@ -109,7 +111,18 @@ class _Rewiring(Optimizer):
         }  # fmt: skip
         return {"base": self.base.state_dict(), "rewiring": counters}
 
+    def __getstate__(self) -> dict[str, Any]:
+        settings = ("base", "synapses", "l1", "temperature", "seed", "theta_min")
+        kept = (*settings, "n_steps", "_died", "_regrown", "_counted_from")
+        return super().__getstate__() | {name: value for name, value in vars(self).items() if name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._share()
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "rewiring" not in state_dict:
+            raise ValueError("the state has no counters of rewiring; load that of an optimizer alone into .base")
         self.base.load_state_dict(state_dict["base"])
         counters = state_dict["rewiring"]
         self.n_steps, self._counted_from = counters["n_steps"], counters["counted_from"]

@@ -28,6 +28,8 @@ def threshold_crossing(
         raise ValueError(
             f"need n_thresholds >= 2 and white >= 1, got {n_thresholds} and {white}; the paper has 40 and 255"
         )
+    if grey.is_floating_point():
+        raise ValueError(f"grey must be integers in 0 ... {white}, got {grey.dtype}; scale and round it")
     if grey.numel() and not 0 <= int(grey.min()) <= int(grey.max()) <= white:
         found = f"{int(grey.min())} ... {int(grey.max())}"
         raise ValueError(f"grey must lie in 0 ... {white}, got {found}; give the value of white as white=")

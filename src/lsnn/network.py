@@ -7,13 +7,11 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn import ops
-from lsnn.neuron import Cells, Constants, State
+from lsnn.neuron import CONSTANTS, Cells, Constants, State
 from lsnn.ops import Activity, Backend, Memory, Record
 from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Array, Connections, Synapses, as_tensor
-
-CONSTANTS = ("tau_m", "tau_a", "beta", "v_th", "noise_std")
 
 
 class LSNN(nn.Module):
@@ -102,16 +100,23 @@ class LSNN(nn.Module):
         delay_in, delay_rec: steps, one number or a matrix, for weights given densely; at least 0 and 1.
         cells: the neurons; every constant may be one number or a tuple with one per neuron.
         """
-        n_in = n_in if isinstance(inputs, Connections) else as_tensor(inputs).shape[0]
-        n_out = n_out if isinstance(readout, Connections) else as_tensor(readout).shape[-1]
+        n_in = n_in if n_in is not None or isinstance(inputs, Connections) else as_tensor(inputs).shape[0]
+        n_out = n_out if n_out is not None or isinstance(readout, Connections) else as_tensor(readout).shape[-1]
         for size, given, name in ((n_in, "inputs", "n_in"), (n_out, "readout", "n_out")):
             if size is None:
                 raise ValueError(f"{given} given as lists do not tell their size; pass {name}")
         assert n_in is not None and n_out is not None
-        blocks = [
-            given if isinstance(given, Connections) else Connections.from_dense(given, delay)
-            for given, delay in ((inputs, delay_in), (recurrent, delay_rec), (readout, 0))
-        ]
+        blocks = []
+        for name, given, delay, shape in (
+            ("inputs", inputs, delay_in, (n_in, cells.n)),
+            ("recurrent", recurrent, delay_rec, (cells.n, cells.n)),
+            ("readout", readout, 0, (cells.n, n_out)),
+        ):
+            if not isinstance(given, Connections):
+                if (found := as_tensor(given).shape) != shape:
+                    raise ValueError(f"{name} must have shape {shape} [pre, post], got {tuple(found)}")
+                given = Connections.from_dense(given, delay)
+            blocks.append(given)
         synapses = Synapses.from_connections(
             n_in,
             cells.n,

@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,7 +13,9 @@ from lsnn.surrogates import SHAPES, Surrogate, SurrogateName
 
 Values = float | tuple[float, ...]
 """one value for all neurons, or one per neuron"""
-
+ConstantName = Literal["tau_m", "tau_a", "beta", "v_th", "noise_std"]
+CONSTANTS: tuple[ConstantName, ...] = ("tau_m", "tau_a", "beta", "v_th", "noise_std")
+"""what every neuron has a value of"""
 
 Detached = Literal["reset", "threshold"]
 """reset: what a spike takes from the voltage; threshold: what it is measured against, and with it the adaptation"""
@@ -55,10 +58,10 @@ class Cells:
     """width of the pseudo-derivative in units of the normalised distance to threshold"""
     detach: tuple[Detached, ...] = ()
     """what the gradient does not flow through: the reset, the threshold, or both; the paper's flows through all"""
-    trainable: tuple[Literal["tau_m", "tau_a", "beta", "v_th", "noise_std"], ...] = ()
+    trainable: tuple[ConstantName, ...] = ()
     """constants that are trained, per neuron, each through the logarithm of its factor"""
     dt: float = 1.0
-    """time step, ms"""
+    """time step, ms; the tasks here make input for steps of 1 ms, which another step stretches or compresses"""
 
     @property
     def n(self) -> int:
@@ -66,6 +69,8 @@ class Cells:
         return self.n_regular + self.n_adaptive
 
     def __post_init__(self) -> None:
+        for name in CONSTANTS:
+            object.__setattr__(self, name, _plain(name, getattr(self, name)))
         if self.n_regular < 0 or self.n_adaptive < 0 or self.n == 0:
             raise ValueError(
                 f"a network needs at least one neuron, got n_regular={self.n_regular}, n_adaptive={self.n_adaptive}"
@@ -80,20 +85,25 @@ class Cells:
             bounds = getattr(self, name)
             if bounds is not None and not 0 < bounds[0] <= bounds[1]:
                 raise ValueError(f"{name} must be two rising positive numbers in ms, got {bounds}")
-        if self.n_ref < 0:
-            raise ValueError(f"n_ref must not be negative, got {self.n_ref}; 0 means no refractory period")
+        if self.n_ref < 0 or self.n_ref != int(self.n_ref):
+            raise ValueError(f"n_ref counts steps, 0 means no refractory period; got {self.n_ref}")
         if self.reset_delay not in (0, 1):
             raise ValueError(f"reset_delay must be 0 (paper) or 1 (authors' public code), got {self.reset_delay}")
         if self.surrogate not in SHAPES:
             raise ValueError(f"unknown surrogate {self.surrogate!r}; known: {', '.join(SHAPES)}")
-        unknown = [name for name in self.detach if name not in ("reset", "threshold")]
-        if unknown:
-            raise ValueError(f"detach can name reset and threshold, got {unknown[0]!r}")
+        for field, known in (("detach", ("reset", "threshold")), ("trainable", CONSTANTS)):
+            names = getattr(self, field)
+            if isinstance(names, str):
+                raise ValueError(f"{field} is a tuple of names, got {names!r}; write ({names!r},)")
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(f"{field} can name {', '.join(known)}, got {unknown[0]!r}")
+        if not self.dampening >= 0:
+            raise ValueError(f"dampening must not be negative, got {self.dampening}; the paper has 0.3")
         if not self.surrogate_width > 0:
             raise ValueError(f"surrogate_width must be positive, got {self.surrogate_width}")
         if not self.dt > 0:
             raise ValueError(f"dt must be positive, got {self.dt} ms")
-        for name in ("tau_m", "tau_a", "beta", "v_th", "noise_std"):
+        for name in CONSTANTS:
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.n:
                 raise ValueError(f"{name} has {len(value)} values for {self.n} neurons; give one, or one per neuron")
@@ -103,9 +113,7 @@ class Cells:
 
         A single beta counts for the adaptive neurons only: regular ones have beta = 0.
         """
-        constants = {
-            name: _per_neuron(getattr(self, name), self.n) for name in ("tau_m", "tau_a", "beta", "v_th", "noise_std")
-        }
+        constants = {name: _per_neuron(getattr(self, name), self.n) for name in CONSTANTS}
         if not isinstance(self.beta, tuple):
             constants["beta"][: self.n_regular] = 0
         for name, bounds in (("tau_m", self.tau_m_range), ("tau_a", self.tau_a_range)):
@@ -113,6 +121,17 @@ class Cells:
                 low, high = bounds
                 constants[name] = low + (high - low) * torch.rand(self.n, generator=generator, dtype=torch.float64)
         return constants
+
+
+def _plain(name: str, given: Any) -> Values:
+    """A number, or a tuple of numbers, of what may be an array, a tensor or a list."""
+    try:
+        array = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, or one per neuron, got {given!r}") from None
+    if array.ndim > 1:
+        raise ValueError(f"{name} must be a number, or one per neuron, got an array of shape {array.shape}")
+    return given if isinstance(given, int | float) else tuple(array.tolist()) if array.ndim else float(array)
 
 
 def _flat(values: Values) -> tuple[float, ...]:

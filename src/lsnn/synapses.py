@@ -60,6 +60,8 @@ class Connections(NamedTuple):
         pre, post = matrix.nonzero(as_tuple=True)
         if not isinstance(delay, int):
             delays = as_tensor(delay)
+            if delays.ndim == 0:
+                delays = delays.expand(matrix.shape)
             if delays.shape != matrix.shape:
                 raise ValueError(
                     f"delays have shape {tuple(delays.shape)}, weights {tuple(matrix.shape)}; give both alike"
@@ -324,9 +326,14 @@ def _unique_in_order(values: Tensor) -> Tensor:
 def _checked(
     block: str, given: Connections, n_pre: int, n_post: int, first_delay: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    pre, post = (as_tensor(index).to(torch.int64) for index in (given.pre, given.post))
-    weight = as_tensor(given.weight).to(dtype)
-    delay = as_tensor(given.delay).to(torch.int64).expand(pre.shape).clone()
+    columns = {name: as_tensor(getattr(given, name)) for name in ("pre", "post", "delay")}
+    for name, column in columns.items():
+        if column.is_floating_point() and len(broken := column[column != column.round()]):
+            raise ValueError(f"{block} synapses: {name} must be whole numbers, got {broken[0]}")
+    pre, post, delay = (column.to(torch.int64) for column in columns.values())
+    weight, delay = as_tensor(given.weight).to(dtype), delay.expand(pre.shape).clone()
+    if not weight.isfinite().all():
+        raise ValueError(f"{block} synapses: weights must be finite, got {weight[~weight.isfinite()][0]}")
     if not len(pre) == len(post) == len(weight) == len(delay):
         lengths = f"pre {len(pre)}, post {len(post)}, weight {len(weight)}, delay {len(delay)}"
         raise ValueError(f"{block} synapses need arrays of one length, got {lengths}")
