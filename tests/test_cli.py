@@ -151,7 +151,7 @@ def test_wrong_commands_are_refused_with_code_2(refusal: Refusal, arguments: lis
         (["--iterations", "1.5"], "--iterations: invalid literal for int() with base 10: '1.5'"),
         (["--optimizer", "lion"], "invalid choice 'lion' for argument '--optimizer'. Expected one of ('adam', 'adamw'"),
         (["--task.n-in", "7"], "experiment.task: n_in must be a multiple of 4, got 7; four symbols share"),
-        (["--network.cells.n-ref", "-1"], "experiment.network.cells: n_ref must not be negative, got -1; 0 means"),
+        (["--network.cells.n-ref", "-1"], "experiment.network.cells: n_ref counts steps, 0 means no"),
         (["--network.cells.tau-a", "1", "2"], "experiment.network.cells: tau_a has 2 values for 20 neurons; give one"),
         (["--lrr", "1"], "Unrecognized options: --lrr, 1; did you mean --lr?"),
         (["--network.cells.tau-b", "1"], "Unrecognized options: --network.cells.tau-b, 1; did you mean"),
