@@ -1,6 +1,8 @@
 """LSNN as a module: state, devices, copies, explicit arrays, recording."""
 
 import copy
+import io
+import pickle
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 import lsnn
+from tests.helpers import error
 
 
 def network(**options) -> lsnn.LSNN:
@@ -178,6 +181,37 @@ def test_deepcopy_and_state_dict_carry_the_whole_network():
         assert torch.equal(copied(x)[0].readout, expected.readout)
     clone.synapses.theta.data.mul_(2)
     assert torch.equal(net(x)[0].readout, expected.readout)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_state_dict_whose_synapses_lead_out_of_the_network_is_refused_and_changes_none(assign):
+    saved, net = network(max_delay=10).state_dict(), network(max_delay=5)
+    before = {name: part.clone() for name, part in net.synapses.state_dict().items()}
+    for whole in (net, torch.nn.Sequential(net)):
+        prefix = "" if whole is net else "0."
+        message = error(whole.load_state_dict, {prefix + name: part for name, part in saved.items()}, assign=assign)
+        assert "synapses lead out of the network with n_in=12, n=20, n_out=3, max_delay=5; build it" in message
+    assert all(part.equal(before[name]) for name, part in net.synapses.state_dict().items())
+    net.load_state_dict(network(seed=2).state_dict(), assign=assign)
+    assert net(spikes())[0].readout.equal(network(seed=2)(spikes())[0].readout)
+
+
+def test_a_state_dict_is_refused_where_its_strengths_mean_something_else():
+    signed, free = network(), network(excitatory=None)
+    assert "saved synapses have fixed signs, the network's are free" in error(free.load_state_dict, signed.state_dict())
+    assert "the network follows Dale's law, the saved one did not" in error(signed.load_state_dict, free.state_dict())
+    network(excitatory=None, fixed_signs=True).load_state_dict(signed.state_dict())
+
+
+def test_a_whole_network_can_be_saved():
+    net, file = network(), io.BytesIO()
+    torch.save(net, file)
+    file.seek(0)
+    for copied in (torch.load(file, weights_only=False), pickle.loads(pickle.dumps(net))):
+        assert copied(spikes())[0].readout.equal(net(spikes())[0].readout)
+    moved = network(seed=2).to("meta")
+    moved.load_state_dict(net.state_dict(), assign=True)
+    assert moved(spikes())[0].readout.equal(net(spikes())[0].readout)
 
 
 def test_moving_moves_everything():

@@ -18,7 +18,7 @@ from lsnn.results import score
 from lsnn.seeding import generator_for
 from lsnn.supervised import regularised
 from lsnn.tasks import SequentialMnist
-from lsnn.trainer import STOP_WINDOW, Trainer, load_network
+from lsnn.trainer import STOP_WINDOW, Trainer
 from tests.helpers import (
     TINY,
     TRAPS,
@@ -163,7 +163,7 @@ def test_constants_go_on_from_those_of_another_run_whichever_are_trained(tmp_pat
     training.proceed(first)
     training.start(tmp_path / "second", with_trained(*after), start_from=first)
     old, new = training.restore_network(first)[1], with_trained(*after).build()
-    load_network(new, runs.read_tensors(tmp_path / "second" / runs.INITIAL))
+    new.load_state_dict(runs.read_tensors(tmp_path / "second" / runs.INITIAL))
     for name in ("tau_a", "v_th", "beta", "tau_m"):
         torch.testing.assert_close(getattr(new.constants(), name), getattr(old.constants(), name))
     assert (old.constants().tau_a != with_trained().build().constants().tau_a).any() == bool(before)
@@ -175,7 +175,7 @@ def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(tmp_path: Path)
     training.proceed(first)
     larger = replace(TINY, network=replace(TINY.network, cells=Cells(6, 5)))
     message = error(training.start, tmp_path / "second", larger, start_from=first)
-    assert message.startswith(f"{first} has a network of other sizes (") and "start from one that fits" in message
+    assert message.startswith(f"{first} has a network that does not fit (") and "start from one that does" in message
     assert not (tmp_path / "second").exists()
 
 
@@ -324,7 +324,7 @@ def test_synapses_that_lead_out_of_the_network_are_refused(tmp_path: Path, name:
         checkpoint = runs.read_checkpoint(run)
         first(checkpoint["network"][f"synapses.{name}"], value)
         runs.write_checkpoint(run, checkpoint)
-    assert "(1 synapses lead out of the network); " in error(training.restore_network, run)
+    assert "(1 synapses lead out of the network with n_in=8, n=10, " in error(training.restore_network, run)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path):

@@ -4,8 +4,8 @@ A slot holds a synapse: where it comes from (``pre``: an input, or n_in + a neur
 neuron, or n + a readout), its delay in steps and its strength theta.  Storage and work are O(slots).
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -181,6 +181,36 @@ class Synapses(nn.Module):
         self.register_buffer("sign", sign)
         self.theta = nn.Parameter(weight.abs() if fixed_signs else weight)
         return self
+
+    # ---- loading -------------------------------------------------------------------------------------------------
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        """Refuse what does not fit before anything is taken over: kernels trust indices."""
+        new = {}
+        for name in ("pre", "post", "delay", "source_sign"):
+            given, own = state_dict.get(prefix + name), getattr(self, name)
+            fits = isinstance(given, Tensor) and given.shape == own.shape  # if not, torch keeps its own and says so
+            new[name] = given if fits else own
+        if not any(part.is_meta for part in new.values()):
+            self._check_loaded(**new)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _check_loaded(self, pre: Tensor, post: Tensor, delay: Tensor, source_sign: Tensor) -> None:
+        inner, first = post < self.n, (pre >= self.n_in).long()
+        shortest = torch.where(inner, first, 0)
+        longest = torch.where(inner, first + self.max_delay - 1, 0)
+        sound = (0 <= pre) & (pre < self.n_in + self.n) & (0 <= post) & (post < self.n + self.n_out)
+        sound &= (shortest <= delay) & (delay <= longest) & (inner | (first > 0))
+        if not sound.all():
+            sizes = ", ".join(f"{name}={getattr(self, name)}" for name in ("n_in", "n", "n_out", "max_delay"))
+            raise ValueError(
+                f"{int((~sound).sum())} synapses lead out of the network with {sizes}; build it with the sizes of the "
+                "one that was saved"
+            )
+        if source_sign.any() and not self.fixed_signs:
+            raise ValueError("the saved synapses have fixed signs, the network's are free; build it with excitatory")
+        if not source_sign.any() and not self.source_sign.is_meta and self.source_sign.any():
+            raise ValueError("the network follows Dale's law, the saved one did not; build it without excitatory")
 
     # ---- reading -------------------------------------------------------------------------------------------------
 

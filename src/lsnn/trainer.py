@@ -20,7 +20,6 @@ from lsnn.ops import Activity
 from lsnn.reinforced import judged, lesson, losses
 from lsnn.seeding import generator_for
 from lsnn.supervised import RateCost, noise_source, regularised, respond
-from lsnn.synapses import Synapses
 from lsnn.tasks import Batch, Environment, InEpochs, Staged, Task
 from lsnn.tasks.rollout import Played, play
 
@@ -176,7 +175,7 @@ class Trainer:
     def take_best(self) -> None:
         """Go back to the network that validated best, where the experiment asks for it."""
         if self.watch.best_network is not None:
-            load_network(self.network, self.watch.best_network)
+            self.network.load_state_dict(self.watch.best_network)
 
     def good_enough(self) -> bool:
         """Whether the stopping criterion holds."""
@@ -218,7 +217,7 @@ class Trainer:
         changed = [name for name in now if then.get(name) != now[name]]
         if changed:
             raise ValueError(f"it was made with another {' and '.join(changed)}")
-        load_network(self.network, checkpoint["network"])
+        self.network.load_state_dict(checkpoint["network"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.scheduler.load_state_dict(checkpoint["scheduler"])
         carried = checkpoint["carried"]
@@ -242,24 +241,6 @@ def _decisive(experiment: Experiment) -> dict[str, Any]:
     by_schedule = {"cosine": {"iterations"}, "plateau": {"validate_every"}}
     undecisive = set(UNDECISIVE) - by_schedule.get(experiment.schedule, set())
     return {name: value for name, value in settings.items() if name not in undecisive} | {"task": task}
-
-
-def load_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Load a network's state.  Kernels trust their indices, so synapses that lead out of the network are refused."""
-    network.load_state_dict(tensors)
-    for part in spiking_parts(network):
-        _check_synapses(part.synapses)
-
-
-def _check_synapses(synapses: Synapses) -> None:
-    pre, post, delay = synapses.pre, synapses.post, synapses.delay
-    inner, first = post < synapses.n, (pre >= synapses.n_in).long()
-    shortest = torch.where(inner, first, 0)
-    longest = torch.where(inner, first + synapses.max_delay - 1, 0)
-    sound = (0 <= pre) & (pre < synapses.n_in + synapses.n) & (0 <= post) & (post < synapses.n + synapses.n_out)
-    sound &= (shortest <= delay) & (delay <= longest) & (inner | (first > 0))
-    if not sound.all():
-        raise ValueError(f"{int((~sound).sum())} synapses lead out of the network")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from lsnn.bidirectional import spiking_parts
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment, Spiking
 from lsnn.results import analysis, example, machine, n_parameters, score
-from lsnn.trainer import Trainer, load_network
+from lsnn.trainer import Trainer
 from lsnn.version import __version__
 
 MAX_THREADS = 1024
@@ -73,10 +73,10 @@ def _weights_for(experiment: Experiment, folder: Path) -> dict[str, Tensor]:
     source, given, _ = restore_network(folder)
     tensors = _trained_alike(given.state_dict(), network.state_dict())
     try:
-        load_network(network, tensors)
+        network.load_state_dict(tensors)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise ValueError(f"{folder} has a network of other sizes ({reason}); start from one that fits") from None
+        raise ValueError(f"{folder} has a network that does not fit ({reason}); start from one that does") from None
     for name in COME_WITH_WEIGHTS if isinstance(experiment.network, Spiking) else ():
         then, now = (attrgetter(name)(of.network) for of in (source, experiment))
         if then != now:
@@ -157,7 +157,7 @@ def _begin(trainer: Trainer, run: Path) -> None:
         _restore(trainer, run)
     elif not drawn:
         with _fitting(run, runs.INITIAL):
-            load_network(trainer.network, runs.read_tensors(run / runs.INITIAL))
+            trainer.network.load_state_dict(runs.read_tensors(run / runs.INITIAL))
 
 
 def _restore(trainer: Trainer, run: Path) -> None:
@@ -231,7 +231,7 @@ def restore_network(run: Path) -> tuple[Experiment, nn.Module, int]:
         return trainer.experiment, trainer.network, trainer.iteration
     weights = runs.read_tensors(run / runs.WEIGHTS)
     with _fitting(run, runs.WEIGHTS):
-        load_network(trainer.network, weights)
+        trainer.network.load_state_dict(weights)
     return trainer.experiment, trainer.network, runs.read_results(run)["iterations"]
 
 
