@@ -1,5 +1,6 @@
 """The compiled kernel against its definition: outputs, states and every gradient, on networks that spike."""
 
+import contextlib
 import os
 import signal
 import time
@@ -378,6 +379,24 @@ def test_compiled_on_an_unsupported_request_says_why():
     state = net.initial_state(problem.batch)
     with pytest.raises(ValueError, match="float32 or float64, and weights are torch.bfloat16"):
         ops.run(problem.signal(), net.synapses.wiring(), net.constants(), state, backend="compiled")
+
+
+def test_a_surrogate_that_the_kernel_does_not_have_is_the_references(monkeypatch):
+    monkeypatch.setattr(ops, "_fallbacks_said", set())
+    monkeypatch.setitem(SHAPES, "box", lambda x: (x.abs() < 0.5).to(x))
+    problem = Problem(surrogate="box", dtype=torch.float64, gain=3.0)
+    net, x = problem.net(), problem.signal()
+    net.backend = "compiled"
+    with pytest.raises(ValueError, match="cannot run this: it does not know the surrogate 'box'; use backend="):
+        net(x)
+    gradients = []
+    for net.backend in ("auto", "reference"):
+        with pytest.warns(UserWarning, match="'box'") if net.backend == "auto" else contextlib.nullcontext():
+            activity, _ = net(x)
+        gradients.append(torch.autograd.grad(activity.readout.square().sum(), net.synapses.theta)[0])
+    assert gradients[0].equal(gradients[1]) and gradients[0].any()
+    step = net.stepper(problem.batch)
+    assert all(torch.allclose(step(now)[0], readout) for now, readout in zip(x, activity.readout, strict=True))
 
 
 def test_an_unknown_kind_of_memory_is_refused():

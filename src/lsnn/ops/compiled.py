@@ -17,7 +17,6 @@ from lsnn.ops.kernel import backward, forward
 from lsnn.ops.kernel.arrays import Kept, Outputs, Upstream
 from lsnn.ops.kernel.job import DTYPES, Job, Tape, Tensors
 from lsnn.ops.kernel.threads import share_out
-from lsnn.surrogates import SHAPES
 from lsnn.synapses import Wiring
 
 GROUPS = 16
@@ -39,7 +38,7 @@ def unsupported(inputs: Tensor, wiring: Wiring, constants: Constants, state: Sta
         return f"weights are {dtype}, and constants, state or noise are not"
     if inputs.is_complex():
         return f"inputs are {inputs.dtype}"
-    if constants.surrogate.name not in SHAPES:
+    if constants.surrogate.name not in backward.SHAPES:
         return f"it does not know the surrogate {constants.surrogate.name!r}"
     return None
 

@@ -10,6 +10,7 @@ from lsnn.ops.compiled import unsupported
 from lsnn.ops.kernel import forward
 from lsnn.ops.kernel.arrays import Kept, Outputs
 from lsnn.ops.kernel.job import Job, Tensors
+from lsnn.surrogates import Surrogate
 from lsnn.synapses import Wiring
 
 
@@ -28,6 +29,7 @@ class Stepper:
     ) -> None:
         batch = len(state.v)
         inputs = torch.zeros(1, batch, wiring.n_in, dtype=wiring.weight.dtype)
+        constants = constants._replace(surrogate=Surrogate())  # any will do where nothing is differentiated
         reason = unsupported(inputs, wiring, constants, state, None)
         if reason:
             raise ValueError(f"the compiled kernel cannot step this network: {reason}")

@@ -60,7 +60,7 @@ class Neurons(NamedTuple):
     leak_in: float
     """1 - kappa"""
     shape: int
-    """index into `surrogates.SHAPES`"""
+    """index into `backward.SHAPES`"""
     dampening: float
     inverse_width: float
     through_reset: float

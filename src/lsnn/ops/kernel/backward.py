@@ -28,6 +28,9 @@ from lsnn.ops.kernel.simd import (
     width,
 )
 
+SHAPES = ("triangular", "fast_sigmoid", "arctan", "gaussian", "multi_gaussian")
+"""surrogates that `pseudo_derivative` knows, in the order of its branches"""
+
 LOG2_E = 1 / np.log(2)
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.42860682030941723212e-6
 """ln 2 in two parts, the first so short that its whole multiples are exact"""
@@ -50,7 +53,7 @@ def exponential(x, lowest):
 
 @inline
 def pseudo_derivative(u, shape, word):
-    """shape(u) of `lsnn.surrogates`, by its index in SHAPES."""
+    """shape(u) of `lsnn.surrogates`, by its index in SHAPES here."""
     if shape == 0:
         triangle = 1 - absolute(u)
         return where(greater(triangle, 0), triangle, 0)

@@ -11,11 +11,11 @@ from lsnn.neuron import Constants
 from lsnn.ops.activity import Memory, Record
 from lsnn.ops.kernel import lanes as kernel_lanes
 from lsnn.ops.kernel.arrays import MARGIN, Adjoint, Block, Direct, Kept, Net, Neurons
+from lsnn.ops.kernel.backward import SHAPES
 from lsnn.ops.kernel.index import index_of
 from lsnn.ops.kernel.memory import Stock
 from lsnn.ops.kernel.simd import WORDS
 from lsnn.ops.kernel.threads import share_out
-from lsnn.surrogates import SHAPES
 from lsnn.synapses import Wiring
 
 CHUNK = 8
@@ -184,7 +184,7 @@ class Job:
             reset_delay=c.reset_delay,
             kappa=f(c.kappa),
             leak_in=f(1 - c.kappa),
-            shape=list(SHAPES).index(c.surrogate.name),
+            shape=SHAPES.index(c.surrogate.name),
             dampening=f(c.surrogate.dampening),
             inverse_width=f(1 / c.surrogate.width),
             through_reset=f("reset" not in c.detach),
