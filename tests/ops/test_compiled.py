@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from torch.utils.checkpoint import checkpoint
 
 import lsnn
 from lsnn import ops
@@ -371,6 +372,20 @@ def test_backward_twice_through_a_kept_graph_gives_the_same():
     first = torch.autograd.grad(activity.readout.sum(), net.synapses.theta, retain_graph=True)
     second = torch.autograd.grad(activity.readout.sum(), net.synapses.theta)
     assert torch.equal(first[0], second[0])
+
+
+@pytest.mark.parametrize("memory", ["fast", "low"])
+def test_torch_may_keep_only_the_inputs_of_a_call_and_run_it_again(memory):
+    net, x = _net_and_signal(inputs="currents", trainable=())
+    net.memory = memory
+
+    def run(x):
+        return net(x)[0].readout
+
+    gradients = []
+    for readout in (run(x), checkpoint(run, x, use_reentrant=False)):
+        gradients.append(torch.autograd.grad(readout.square().sum(), [x, *net.parameters()]))
+    assert gradients[0][1].any() and all(a.equal(b) for a, b in zip(*gradients, strict=True))
 
 
 def test_compiled_on_an_unsupported_request_says_why():

@@ -125,8 +125,9 @@ class _Run(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, g_readout, g_rate, g_spikes, g_voltages, g_thresholds, g_v, g_b, g_z, g_z_before, g_pending, g_y):
         job: Job = ctx.job
-        tensors = Tensors(*ctx.saved_tensors[:8], *[None] * 6)
-        tape = Tape(*(array.numpy() for array in ctx.saved_tensors[8:]))
+        saved = ctx.saved_tensors  # may be read once: torch.utils.checkpoint frees them
+        tensors = Tensors(*saved[:8], *[None] * 6)
+        tape = Tape(*(array.numpy() for array in saved[8:]))
         traces = (job.over_time(g, job.n) for g in (g_spikes, g_voltages, g_thresholds))
         upstream = Upstream(job.over_time(g_readout, job.n_out), *traces, job.batch)
 
