@@ -280,6 +280,31 @@ def test_importing_lsnn_does_not_load_plotting_or_the_command_line():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile reads it
+def test_a_module_around_a_network_can_be_compiled():
+    compiler = pytest.importorskip("torch._dynamo")
+    if not compiler.is_dynamo_supported():
+        pytest.skip("torch.compile does not run here")
+
+    class Around(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.before, self.net = torch.nn.Linear(12, 12), network()
+
+        def forward(self, x):
+            return self.net(self.before(x), record="spikes")[0]
+
+    net, x = Around(), spikes().float()
+    gradients = []
+    for called in (net, torch.compile(net, backend="eager")):  # which traces, and needs no C compiler
+        activity = called(x)
+        assert activity.spikes.any() and activity.readout.equal(net(x).readout)
+        gradients.append(torch.autograd.grad(activity.readout.sum(), list(net.parameters())))
+    assert all(torch.allclose(a, b) for a, b in zip(*gradients, strict=True))
+    alone = torch.compile(net.net, backend="eager")
+    assert alone(x)[0].readout.equal(net.net(x)[0].readout)
+
+
 def test_operations_are_events_times_the_synapses_they_meet():
     net, x = network(), spikes()
     with torch.no_grad():

@@ -1,6 +1,8 @@
 """LSNN: a recurrent network of spiking cells behind the interface of an `nn.Module`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -12,6 +14,25 @@ from lsnn.ops import Activity, Backend, Memory, Record
 from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Array, Connections, Synapses, as_tensor
+
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def _untraced(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """The same where torch.compile is at work, which cannot trace loops that are compiled already.
+
+    `torch.compiler.disable` alone would say so, but imports the whole compiler at once.
+    """
+
+    @wraps(function)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)  # pyright: ignore[reportCallIssue]  # it is untyped
+        return function(*args, **kwargs)
+
+    return call
 
 
 class LSNN(nn.Module):
@@ -176,6 +197,7 @@ class LSNN(nn.Module):
         """The network at rest."""
         return ops.initial_state(self.synapses.wiring(), batch)
 
+    @_untraced
     def forward(
         self,
         inputs: Shaped[Tensor, "time batch n_in"],
