@@ -265,7 +265,16 @@ def test_seed_decides_everything():
             r"state.pending has shape \(2, 4, 20\), network and inputs ask for \(5, 4, 20\)",
         ),
         (lambda: network()(spikes(), record=("voltage",)), "cannot record .'voltage'.; known: spikes"),
-        (lambda: network(backend="fpga")(spikes()), "unknown backend 'fpga'; known: auto, reference, compiled"),
+        (lambda: network()(torch.zeros(5, 0, 12)), "inputs have no samples; give at least one"),
+        (lambda: network()(spikes().numpy()), "inputs must be a tensor, got ndarray; torch.as_tensor makes one"),
+        (lambda: network()([[[0] * 12]]), "inputs must be a tensor, got list"),
+        (lambda: network()(spikes(), lengths=[1, 2, 3, 4]), "lengths must be a tensor, got list"),
+        (lambda: network()(spikes(), lengths=torch.ones(4)), r"lengths must be 4 integers, .*, got torch.float32"),
+        (lambda: network()(spikes(), lengths=torch.ones(3).long()), r"lengths must be 4 integers, .* shape \(3,\)"),
+        (lambda: network()(spikes(), lengths=torch.tensor([0, 1, 2, 60])), r"in 1 ... 60, .*, got 0 ... 60"),
+        (lambda: network()(spikes(), lengths=torch.tensor([1, 1, 2, 61])), r"in 1 ... 60, .*, got 1 ... 61"),
+        (lambda: network(backend="fpga"), "unknown backend 'fpga'; known: auto, reference, compiled"),
+        (lambda: network(memory="tiny"), "unknown memory 'tiny'; known: fast, low"),
         (lambda: lsnn.LSNN(0, lsnn.Cells(), 1), "n_in must be at least 1, got 0"),
         (lambda: network(tau_out=-1.0), "tau_out must not be negative"),
     ],
@@ -273,6 +282,19 @@ def test_seed_decides_everything():
 def test_misuse_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("backend", ["compiled", "reference"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_inputs_of_another_precision_are_converted(backend, dtype):
+    net = network(backend=backend)
+    for x in (spikes(), spikes() * 0.75):
+        assert net(x.to(dtype))[0].readout.equal(net(x.float())[0].readout)
+
+
+def test_one_trace_may_be_named_without_a_list():
+    activity, _ = network()(spikes(), record="spikes")
+    assert activity.spikes is not None and activity.voltages is None
 
 
 def test_importing_lsnn_does_not_load_plotting_or_the_command_line():

@@ -3,6 +3,7 @@ import torch
 
 import lsnn
 from lsnn import Cells, Recurrent
+from lsnn.bidirectional import Bidirectional
 from tests.helpers import error
 
 
@@ -62,6 +63,12 @@ def test_questions_do_not_hear_of_each_other(make):
     alone = torch.cat([lsnn.probe(net, state, questions[:, k : k + 1]) for k in range(6)], 1)
     torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-7)
     assert not together.requires_grad
+
+
+def test_a_network_without_a_state_cannot_be_asked():
+    net = Bidirectional(spiking(), spiking())
+    message = error(lsnn.probe, net, net(spikes(5, 1))[1], spikes(5, 1))
+    assert message == "there is no state to ask from, as of a bidirectional network; probe one that reads forwards"
 
 
 def test_a_sample_that_the_state_does_not_hold_is_refused():

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn.ops import Activity
+from lsnn.ops.checks import check_inputs, check_lengths
 from lsnn.seeding import generator_for
 
 RecurrentKind = Literal["lstm", "gru", "rnn"]
@@ -88,9 +89,9 @@ class Recurrent(nn.Module):
         lengths: steps of each sequence, where shorter ones begin later; what is before has no effect.  The state
             returned is of no use then.
         """
-        if inputs.ndim != 3 or inputs.shape[2] != self.n_in:
-            raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
+        check_inputs(inputs, self.n_in)
         if lengths is not None:
+            check_lengths(lengths, *inputs.shape[:2])
             inputs = rolled(inputs, lengths)  # all begin together: what comes after the end of one is not looked at
         hidden, end = self.layer(inputs.to(self.readout.weight.dtype), state)
         if lengths is not None:

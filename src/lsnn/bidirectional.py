@@ -43,8 +43,8 @@ class Bidirectional(nn.Module):
         """
         if state is not None:
             raise ValueError("a bidirectional network hears a sequence as a whole; it cannot go on from a state")
-        order = _turned(len(inputs), inputs.shape[1], lengths)
         one, _ = self.ahead(inputs, lengths=lengths, **run)
+        order = _turned(len(inputs), inputs.shape[1], lengths)
         other, _ = self.behind(_Reorder.apply(inputs, order), lengths=lengths, **run)
         readout = one.readout + _Reorder.apply(other.readout, order)
         traces = [

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lsnn import ops
 from lsnn.neuron import CONSTANTS, Cells, Constants, State
 from lsnn.ops import Activity, Backend, Memory, Record
+from lsnn.ops.checks import check_inputs, check_lengths
 from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Array, Connections, Synapses, as_tensor
@@ -164,6 +165,7 @@ class LSNN(nn.Module):
     ) -> None:
         if not tau_out >= 0:
             raise ValueError(f"tau_out must not be negative, got {tau_out} ms; 0 leaves the readout unfiltered")
+        ops.check_backend(backend, memory)
         self.cells, self.tau_out = cells, tau_out
         self.backend: Backend = backend
         self.memory: Memory = memory
@@ -203,7 +205,7 @@ class LSNN(nn.Module):
         inputs: Shaped[Tensor, "time batch n_in"],
         state: State | None = None,
         *,
-        record: Sequence[Record] = (),
+        record: Record | Sequence[Record] = (),
         generator: torch.Generator | None = None,
         noise: Float[Tensor, "time batch n"] | None = None,
         lengths: Int64[Tensor, " batch"] | None = None,
@@ -211,7 +213,7 @@ class LSNN(nn.Module):
         """Run over ``inputs``, from rest or from ``state``.
 
         inputs: spikes (integer or boolean) or currents (floating point).
-        record: any of "spikes", "voltages", "thresholds".
+        record: one or more of "spikes", "voltages", "thresholds".
         generator: source of the current noise; needed where noise_std is not zero.
         noise: instead of a generator, the noise itself, of `draw_noise`.
         lengths: steps of each sequence, where shorter ones begin later, after inputs of zero.  A network at rest stays
@@ -220,9 +222,10 @@ class LSNN(nn.Module):
         Returns the activity, whose readout includes the bias, and the state after the last step: running T steps
         equals running them in two calls with the state handed over, bit for bit.
         """
+        check_inputs(inputs, self.n_in)
+        if lengths is not None:
+            check_lengths(lengths, *inputs.shape[:2])
         wiring, constants = self.synapses.wiring(), self.constants()
-        if inputs.ndim != 3:
-            raise ValueError(f"inputs must have shape (time, batch, {self.n_in}), got {tuple(inputs.shape)}")
         if state is None:
             state = ops.initial_state(wiring, inputs.shape[1])
         elif lengths is not None:

@@ -26,6 +26,8 @@ def probe(
     state: of an LSNN, or of a recurrent layer of torch, as the network returned it; of several samples, `sample` is
         the one that is asked.
     """
+    if state is None:
+        raise ValueError("there is no state to ask from, as of a bidirectional network; probe one that reads forwards")
     copies = inputs.shape[1]
     if isinstance(state, State):
         # the batch is the first axis of all but the currents on their way

@@ -13,6 +13,7 @@ from lsnn.ops import compiled, reference
 from lsnn.ops.activity import Activity as Activity
 from lsnn.ops.activity import Memory as Memory
 from lsnn.ops.activity import Record as Record
+from lsnn.ops.checks import check_inputs, check_noise, check_state
 from lsnn.ops.stepper import Stepper as Stepper
 from lsnn.synapses import Wiring
 
@@ -29,7 +30,7 @@ def run(
     state: State,
     *,
     noise: Float[Tensor, "time batch n"] | None = None,
-    record: Sequence[Record] = (),
+    record: Record | Sequence[Record] = (),
     backend: Backend = "auto",
     memory: Memory = "fast",
 ) -> tuple[Activity, State]:
@@ -40,7 +41,7 @@ def run(
 
     inputs: spikes (any integer or boolean dtype) or real values, which enter as currents.
     noise: standard normal, scaled by constants.noise_std.
-    record: traces to keep beside the readout and the rates.
+    record: trace or traces to keep beside the readout and the rates.
     backend: "auto" takes the compiled kernel where it can do the job, else the reference; a name takes that one or
         raises.
     memory: "low" keeps a state now and then instead of every voltage, and computes the rest again in the backward
@@ -50,21 +51,18 @@ def run(
     Returns the activity and the state after the last step.  Running T steps equals running them in two calls with
     the state handed over, bit for bit.  Differentiable in weights, constants, real-valued inputs, noise and state.
     """
-    if inputs.ndim != 3 or inputs.shape[2] != wiring.n_in:
-        raise ValueError(f"inputs must have shape (time, batch, {wiring.n_in}), got {tuple(inputs.shape)}")
-    if len(inputs) == 0:
-        raise ValueError("inputs have no time steps; give at least one")
-    batch = inputs.shape[1]
-    _check_state(state, wiring, batch)
-    if noise is not None and noise.shape != (len(inputs), batch, wiring.n):
-        raise ValueError(f"noise must have shape {(len(inputs), batch, wiring.n)}, got {tuple(noise.shape)}")
+    check_inputs(inputs, wiring.n_in)
+    check_backend(backend, memory)
+    steps, batch, _ = inputs.shape
+    check_state(state, wiring, batch)
+    if noise is not None:
+        check_noise(noise, (steps, batch, wiring.n))
+    record = (record,) if isinstance(record, str) else record
     unknown = set(record) - {"spikes", "voltages", "thresholds"}
     if unknown:
         raise ValueError(f"cannot record {sorted(unknown)}; known: spikes, voltages, thresholds")
-    if backend != "auto" and backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
-    if memory not in ("fast", "low"):
-        raise ValueError(f"unknown memory {memory!r}; known: fast, low")
+    if inputs.is_floating_point():
+        inputs = inputs.to(wiring.weight.dtype)
     if backend == "auto":
         reason = compiled.unsupported(inputs, wiring, constants, state, noise)
         backend = "reference" if reason else "compiled"
@@ -78,14 +76,11 @@ def run(
     return BACKENDS[backend](inputs, wiring, constants, state, noise, record, memory)
 
 
-def _check_state(state: State, wiring: Wiring, batch: int) -> None:
-    per_neuron = (batch, wiring.n)
-    expected = {name: per_neuron for name in ("v", "b", "z", "z_before", "refractory")}
-    expected |= {"pending": (wiring.max_delay, *per_neuron), "y": (batch, wiring.n_out)}
-    for name, shape in expected.items():
-        found = tuple(getattr(state, name).shape)
-        if found != shape:
-            raise ValueError(f"state.{name} has shape {found}, network and inputs ask for {shape}")
+def check_backend(backend: str, memory: str) -> None:
+    if backend != "auto" and backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
+    if memory not in ("fast", "low"):
+        raise ValueError(f"unknown memory {memory!r}; known: fast, low")
 
 
 def initial_state(wiring: Wiring, batch: int) -> State:
