@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lsnn import ops
 from lsnn.neuron import CONSTANTS, Cells, Constants, State
 from lsnn.ops import Activity, Backend, Memory, Record
-from lsnn.ops.checks import check_inputs, check_lengths
+from lsnn.ops.checks import check_inputs, check_lengths, check_state
 from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Array, Connections, Synapses, as_tensor
@@ -279,11 +279,17 @@ class LSNN(nn.Module):
         fan_out = torch.bincount(self.synapses.pre[self.synapses.active()], minlength=events.shape[1])
         return {"spikes": spikes.sum(1), "synaptic_operations": events @ fan_out.double()}
 
-    def stepper(self, batch: int = 1, state: State | None = None) -> ops.Stepper:
+    def stepper(self, batch: int | None = None, state: State | None = None) -> ops.Stepper:
         """The network as it is now, to be stepped by a closed loop: no gradients, little overhead, on the CPU.
+
+        batch: samples side by side; by default those of ``state``, or one from rest.
 
         step = net.stepper()
         readout, spikes = step(inputs)              # inputs: (batch, n_in), one step of dt
         """
-        state = self.initial_state(batch) if state is None else state
-        return ops.Stepper(self.synapses.wiring(), self.constants(), state, self.bias)
+        wiring = self.synapses.wiring()
+        if state is None:
+            state = ops.initial_state(wiring, 1 if batch is None else batch)
+        elif batch is not None:
+            check_state(state, wiring, batch)
+        return ops.Stepper(wiring, self.constants(), state, self.bias)

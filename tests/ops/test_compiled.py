@@ -19,6 +19,7 @@ from lsnn import ops
 from lsnn.neuron import State
 from lsnn.ops import compiled, reference
 from lsnn.surrogates import SHAPES
+from tests.helpers import error
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 """largest difference of a tensor over its largest value"""
@@ -316,6 +317,25 @@ def test_a_stepper_holds_the_thresholds_of_some_samples():
         assert held(x[t], noise[t])[1][~some].equal(spikes[~some])
     assert held.state.b[some].equal(then[some]) and held.state.b[~some].equal(free.state.b[~some])
     assert not free.state.b[some].equal(then[some])
+
+
+def test_a_stepper_refuses_what_does_not_fit():
+    net, other = Problem(batch=4).net(), Problem(max_delay=9).net()
+    step, x, state = net.stepper(4), torch.zeros(4, 6), net.initial_state
+    assert error(step, x, torch.zeros(2, 9)) == "noise must have shape (4, 9), got (2, 9)"
+    assert error(step, x.numpy()) == "inputs must be a tensor, got ndarray; torch.as_tensor makes one"
+    for wrong, shape in ((state(2), "v has shape (2, 9)"), (other.initial_state(4), "pending has shape (9, 4, 9)")):
+        assert error(setattr, step, "state", wrong).startswith(f"state.{shape}, network and inputs ask for")
+        assert error(net.stepper, 4, wrong).startswith(f"state.{shape}, network and inputs ask for")
+    assert "pending has shape" in error(net.stepper, None, other.initial_state(4))
+    assert error(net.stepper, 0) == "a stepper needs at least one sample, got a state of none"
+    assert net.stepper(state=state(3))(x[:3])[0].shape == (3, 3)
+    assert net.stepper()(x[:1])[0].shape == (1, 3)
+
+
+def test_a_stepper_of_a_noisy_network_needs_noise():
+    step = Problem(noise=True).net().stepper(2)
+    assert "noise_std > 0 needs noise at every step: " in error(step, torch.zeros(2, 6))
 
 
 def test_the_readout_of_a_stepper_includes_the_bias():

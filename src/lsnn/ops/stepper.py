@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
+from lsnn.ops.checks import check_noise, check_state, check_tensor
 from lsnn.ops.compiled import unsupported
 from lsnn.ops.kernel import forward
 from lsnn.ops.kernel.arrays import Kept, Outputs
@@ -28,6 +29,8 @@ class Stepper:
         bias: Float[Tensor, " n_out"] | None = None,
     ) -> None:
         batch = len(state.v)
+        if batch == 0:
+            raise ValueError("a stepper needs at least one sample, got a state of none")
         inputs = torch.zeros(1, batch, wiring.n_in, dtype=wiring.weight.dtype)
         constants = constants._replace(surrogate=Surrogate())  # any will do where nothing is differentiated
         reason = unsupported(inputs, wiring, constants, state, None)
@@ -38,6 +41,7 @@ class Stepper:
         tensors = Tensors(None, wiring.weight, alpha, rho, beta, v_th, constants.noise_std, *rest)
         job = Job(inputs, wiring, constants, state.refractory, (), "fast")
         job.silent_steps = max(job.silent_steps, constants.n_ref)
+        self._wiring, self._noisy = wiring, bool((constants.noise_std > 0).any())
         self._job, self._net, self._cells = job, job.net(wiring.weight), job.cells(tensors, all_slots=False)
         self._dtype = wiring.weight.dtype
         self._bias = np.zeros(wiring.n_out, job.dtype) if bias is None else bias.detach().numpy()
@@ -52,10 +56,20 @@ class Stepper:
     def __call__(
         self, inputs: Float[Tensor, "batch n_in"], noise: Float[Tensor, "batch n"] | None = None
     ) -> tuple[Float[Tensor, "batch n_out"], Float[Tensor, "batch n"]]:
-        """One step.  Returns the readout and the spikes.  noise as in `lsnn.ops.run`."""
+        """One step.  Returns the readout and the spikes.
+
+        noise: as in `lsnn.ops.run`; needed where noise_std is not zero.
+        """
         job = self._job
+        check_tensor("inputs", inputs)
         if inputs.shape != (job.batch, job.n_in):
             raise ValueError(f"inputs must have shape {(job.batch, job.n_in)} (batch, n_in), got {tuple(inputs.shape)}")
+        if noise is not None:
+            check_noise(noise, (job.batch, job.n))
+        elif self._noisy:
+            raise ValueError(
+                "a network with noise_std > 0 needs noise at every step: net.draw_noise(1, batch, generator)[0]"
+            )
         x = inputs.detach().to(self._dtype).contiguous().numpy()[None]
         readout = np.empty((1, job.batch, job.n_out), job.dtype)
         spikes = np.empty((1, job.batch, job.n), job.dtype)
@@ -91,6 +105,7 @@ class Stepper:
 
     @state.setter
     def state(self, state: State) -> None:
+        check_state(state, self._wiring, self._job.batch)
         parts = [part.detach().contiguous().numpy() for part in state]
         if int(state.refractory.max()) > self._job.silent_steps:
             raise ValueError(
