@@ -285,6 +285,16 @@ def test_misuse_is_named(call, message):
 
 
 @pytest.mark.parametrize("backend", ["compiled", "reference"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_inputs_that_are_not_finite_are_refused(backend, value):
+    x = spikes().float()
+    x[3, 1, 2] = value
+    assert f"inputs must be finite, got {value} at (time, sample, input) = (3, 1, 2); " in error(
+        network(backend=backend), x
+    )
+
+
+@pytest.mark.parametrize("backend", ["compiled", "reference"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_inputs_of_another_precision_are_converted(backend, dtype):
     net = network(backend=backend)

@@ -13,7 +13,7 @@ from lsnn.ops import compiled, reference
 from lsnn.ops.activity import Activity as Activity
 from lsnn.ops.activity import Memory as Memory
 from lsnn.ops.activity import Record as Record
-from lsnn.ops.checks import check_inputs, check_noise, check_state
+from lsnn.ops.checks import check_finite, check_inputs, check_noise, check_state
 from lsnn.ops.stepper import Stepper as Stepper
 from lsnn.synapses import Wiring
 
@@ -39,7 +39,8 @@ def run(
         I[t] = sum over synapses of weight * source[t - delay] + noise_std noise[t]
         y[t] = kappa y[t-1] + (1 - kappa) sum over readout synapses of weight * z[t]
 
-    inputs: spikes (any integer or boolean dtype) or real values, which enter as currents.
+    inputs: spikes (any integer or boolean dtype) or real values, which enter as currents and have to be
+        finite.
     noise: standard normal, scaled by constants.noise_std.
     record: trace or traces to keep beside the readout and the rates.
     backend: "auto" takes the compiled kernel where it can do the job, else the reference; a name takes that one or
@@ -63,6 +64,7 @@ def run(
         raise ValueError(f"cannot record {sorted(unknown)}; known: spikes, voltages, thresholds")
     if inputs.is_floating_point():
         inputs = inputs.to(wiring.weight.dtype)
+        check_finite(inputs)
     if backend == "auto":
         reason = compiled.unsupported(inputs, wiring, constants, state, noise)
         backend = "reference" if reason else "compiled"
