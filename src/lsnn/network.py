@@ -16,7 +16,6 @@ from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Array, Connections, Synapses, as_tensor
 
-
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 

@@ -77,8 +77,8 @@ class Synapses(nn.Module):
     theta has fallen to zero is dormant until DEEP R moves its slot; without, the weight is theta.  No neuron
     projects onto itself unless its autapse was given explicitly.
 
-    Kernels sort the synapses once and see changes by torch's counters of them: change pre, post, delay and sign in place
-    (``synapses.delay[:] = 1``), not through ``.data`` or a numpy view, which no counter sees.
+    Kernels sort the synapses once and see changes by torch's counters of them: change pre, post, delay and sign in
+    place (``synapses.delay[:] = 1``), not through ``.data`` or a numpy view, which no counter sees.
     """
 
     pre: Tensor
