@@ -21,3 +21,10 @@ def test_group_keeps_its_colour_where_another_has_no_test_yet() -> None:
 def test_spread_is_that_of_a_sample() -> None:
     labels = figures.compare_test({"a": [90.0, 92.0]}, {}, "accuracy (%)").axes[0].get_yticklabels()
     assert [label.get_text() for label in labels] == ["a\n91.0 ± 1.4 (n = 2)"]
+
+
+def test_errors_are_drawn_over_orders_of_magnitude_unless_one_is_zero() -> None:
+    for values, scale in (([30, 10], "log"), ([30, 0], "linear")):
+        figure = figures.compare_learning({"a": [series(*values)]}, "error (%)", None, falling=True)
+        assert figure.axes[0].get_yscale() == scale
+    assert figures.compare_learning({"a": [series(30, 10)]}, "accuracy (%)", None).axes[0].get_yscale() == "linear"

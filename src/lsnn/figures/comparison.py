@@ -7,6 +7,7 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from lsnn.figures.curves import Reference, Series, draw_references, iteration_axis, start_at_zero
 from lsnn.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SIZE, SKY, VERMILLION, styled
@@ -18,8 +19,13 @@ MARKS = (("D", 11, "none"), ("*", 9, BLACK), ("s", 9, "none"), ("^", 9, BLACK))
 
 
 @styled
-def compare_learning(groups: Mapping[str, Sequence[Series]], label: str, chance: Reference | None) -> Figure:
-    """Validation metric of every run (thin), and the mean of each group as far as all its runs have got (thick)."""
+def compare_learning(
+    groups: Mapping[str, Sequence[Series]], label: str, chance: Reference | None, falling: bool = False
+) -> Figure:
+    """Validation metric of every run (thin), and the mean of each group as far as all its runs have got (thick).
+
+    falling: the lower the better; drawn over orders of magnitude, unless a value is 0.
+    """
     figure = Figure(figsize=SIZE, layout="constrained")
     ax = figure.add_subplot()
     for (name, runs), colour in zip(groups.items(), cycle(CYCLE)):
@@ -30,7 +36,13 @@ def compare_learning(groups: Mapping[str, Sequence[Series]], label: str, chance:
         if runs:
             ax.plot(*_mean(runs), color=colour, linewidth=2.8, label=fill(name, 45) + many)
     ax.set_ylabel(f"validation {label}")
-    start_at_zero(ax)
+    if falling and all(series.value.min(initial=1) > 0 for runs in groups.values() for series in runs):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_locator(NullLocator())
+    else:
+        start_at_zero(ax)
     draw_references(ax, right=[chance] if chance else [])
     iteration_axis(ax)
     figure.legend(loc="outside upper left", ncols=2)

@@ -57,12 +57,15 @@ def _tested(group: Sequence[Run]) -> list[float]:
 def _plates(task_name: str, groups: Groups) -> Iterator[Plate]:
     first, *_ = next(iter(groups.values()))
     metric, factor = first.metric, scale(first.metric)
+    falling = not first.experiment.task.headline.higher_is_better
     curves = {
         name: [run.series("validation", metric, factor=factor) for run in group] for name, group in groups.items()
     }
     if any(len(series.value) for group in curves.values() for series in group):
         caption = "Thin lines are runs, thick ones means: look for groups that part early, and for seeds that fail."
-        figure = figures.compare_learning(curves, axis_label(metric), chance(first.experiment.task) or baseline(first))
+        figure = figures.compare_learning(
+            curves, axis_label(metric), chance(first.experiment.task) or baseline(first), falling
+        )
         yield Plate(f"{task_name}-learning", figure, caption)
     tested = {name: [factor * value for value in _tested(group)] for name, group in groups.items()}
     if any(tested.values()):
