@@ -44,12 +44,12 @@ def draw_neurons(ax: Axes, spikes: Array, kind: str, dt: float) -> None:
 
 
 def draw_thresholds(ax: Axes, thresholds: Array, dt: float) -> None:
-    """Thresholds of the adaptive neurons (thin) and their mean (thick)."""
+    """Thresholds of the adaptive neurons (thin) and their mean (thick); of a hundred, five may rise beyond the axis."""
     time, colour = np.arange(len(thresholds)) * dt, COLOURS["adaptive"]
     thin = 0.4 if thresholds.shape[1] > 40 else 0.8
     ax.plot(time, thresholds, color=colour, linewidth=thin, alpha=0.4, rasterized=True)
     ax.plot(time, thresholds.mean(axis=1), color=colour, linewidth=2.5)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.1 * np.quantile(thresholds.max(axis=0), 0.95))
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     label_row(ax, "thresholds\n($v_{th}$)", colour)
 
