@@ -16,7 +16,7 @@ from lsnn.config import decode, encode
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment, Spiking
 from lsnn.ppo import Ppo
-from lsnn.presets import PRESETS, preset
+from lsnn.presets import PRESETS, described, preset
 from lsnn.results import n_parameters
 from lsnn.tasks import Navigation, SequentialMnist
 from lsnn.trainer import Trainer
@@ -348,3 +348,10 @@ def test_dormant_synapses_are_no_parameters():
     experiment.build_optimizer(network)  # lets all but the wanted share fall dormant
     slots = len(network.synapses)
     assert n_parameters(network) == int(0.3 * slots) + network.n_out < slots
+
+
+def test_presets_are_described_without_the_one_before():
+    texts = {name: described(name) for name in PRESETS if PRESETS[name].summary.startswith("the same")}
+    assert texts["timit-lif"] == f"{PRESETS['timit'].summary}; here with 400 regular neurons"
+    assert texts["navigation-small-lif"].startswith(f"{PRESETS['navigation-small'].summary}; here with 140")
+    assert not [text for text in texts.values() if "the same" in text]

@@ -132,7 +132,7 @@ def train(arguments: list[str]) -> int:
         start_from: Path | None = None
         """run folder, or name of a network in the box, whose weights to begin with; not given: random ones"""
 
-    TrainOptions.__doc__ = f"Train {name}: {preset.summary}."
+    TrainOptions.__doc__ = f"Train {name}: {presets.described(name)}."
     options = parse(TrainOptions, flags, f"lsnn train {name}", default=TrainOptions(preset.experiment))
     chosen = options.experiment
     try:

@@ -11,6 +11,18 @@ from lsnn.presets.store_recall import STORE_RECALL
 from lsnn.presets.timit import TIMIT
 
 PRESETS: dict[str, Preset] = {**STORE_RECALL, **SMNIST, **TIMIT, **L2L, **NAVIGATION}
+SAME = "the same"
+"""how a summary begins that goes on from the one before in the list"""
+
+
+def described(name: str) -> str:
+    """What a preset trains, without another one beside it: of "the same with ..." also what is the same."""
+    summary, base = PRESETS[name].summary, name
+    if not summary.startswith(SAME):
+        return summary
+    while base not in PRESETS or PRESETS[base].summary.startswith(SAME):
+        base = base.rpartition("-")[0]
+    return f"{PRESETS[base].summary}; here{summary.removeprefix(SAME)}"
 
 
 def preset(name: str) -> Preset:

@@ -90,7 +90,9 @@ NAVIGATION: dict[str, Preset] = {
     "navigation-lif": Preset("the same with 400 regular neurons", _lif(_navigation)),
     "navigation-lstm": Preset("the same with an LSTM of as many parameters", _lstm(_navigation, 52)),
     "navigation-paper": Preset("the same with the paper's settings", _paper),
-    "navigation-small": Preset("four places for the goal, 140 neurons: learned in a quarter of an hour", _small),
+    "navigation-small": Preset(
+        "find one of four hidden goals, and go back: 80 regular, 60 adaptive neurons; a quarter of an hour", _small
+    ),
     "navigation-small-lif": Preset("the same with 140 regular neurons", _lif(_small)),
     "navigation-small-lstm": Preset("the same with an LSTM of as many parameters", _lstm(_small, 13)),
     "t-maze": Preset("walk down a corridor, and turn where a cue said: 60 regular, 40 adaptive neurons", _t_maze),

@@ -6,7 +6,7 @@ from typing import Any
 
 from lsnn import runs
 from lsnn.config import encode
-from lsnn.presets import PRESETS
+from lsnn.presets import PRESETS, described
 from lsnn.report.run import Run
 
 BOOKKEEPING = (
@@ -30,7 +30,7 @@ def reproduce(run: Run) -> str:
     """What the preset is, and the command that trains the same again."""
     if run.preset not in PRESETS:
         return f"No preset of this name is known; `{runs.CONFIG}` of the run has every setting."
-    summary = PRESETS[run.preset].summary
+    summary = described(run.preset)
     command = " ".join(["lsnn train", run.preset, f"--seed {run.experiment.seed}", *flags(run)])
     return f"{summary[:1].upper()}{summary[1:]}.\n\n```sh\n{command}\n```"
 
