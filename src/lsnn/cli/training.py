@@ -86,7 +86,7 @@ def list_presets(arguments: list[str]) -> int:
 
 
 def _told(tested: dict[str, Any] | None) -> str:
-    """Score and time in words; per cent are of what the paper's are of."""
+    """Score and time in words; per cent stand without the name of their metric, as in the paper's column."""
     from lsnn.words import duration, scale, show, spell
 
     if tested is None:

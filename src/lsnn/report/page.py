@@ -22,18 +22,15 @@ def page_of(run: Run, plates: Sequence[Plate]) -> str:
 
 def _status(run: Run) -> str:
     """How far the run got, and what keeps its numbers from being the paper's."""
-    planned, done, stop_at = run.experiment.iterations, run.iteration, run.experiment.stop_at
+    planned, done = run.experiment.iterations, run.iteration
     if run.results is None:
         sentences = [f"**Not finished:** {done:,} of {planned:,} iterations are logged and nothing has been tested."]
         sentences += [f"`lsnn resume {run.path}` goes on."]
     else:
-        done, stopped = run.results["iterations"], run.results.get("stopped_by")
+        done = run.results["iterations"]
         sentences = [f"Finished: {done:,} iterations."]
         if done < planned:
-            why = f", as {spell(run.metric)} in training had reached {show(run.metric, stop_at or 0.0)}"
-            if stopped != "stop_at":
-                why = f", as {run.experiment.patience} validations had not become better" if stopped else ""
-            sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations{why}."]
+            sentences = [f"Finished: stopped after {done:,} of at most {planned:,} iterations{_reason(run)}."]
         if "best_iteration" in run.results:
             best = run.results["best_iteration"]
             sentences.append(f"Tested is the network of iteration {best:,}, which validated best.")
@@ -48,6 +45,16 @@ def _status(run: Run) -> str:
             + (f" (the paper trains for {usual:,} iterations)." if planned != usual else ".")
         )
     return " ".join(sentences)
+
+
+def _reason(run: Run) -> str:
+    """Why training stopped before its last iteration, as far as the results tell."""
+    stopped_by = run.results.get("stopped_by") if run.results else None
+    if stopped_by == "stop_at" and run.experiment.stop_at is not None:
+        return f", as {spell(run.metric)} in training had reached {show(run.metric, run.experiment.stop_at)}"
+    if stopped_by == "patience":
+        return f", as {run.experiment.patience} validations had not become better"
+    return ""
 
 
 def _numbers(run: Run) -> list[Sequence[str]]:
