@@ -49,7 +49,7 @@ def draw_thresholds(ax: Axes, thresholds: Array, dt: float) -> None:
     thin = 0.4 if thresholds.shape[1] > 40 else 0.8
     ax.plot(time, thresholds, color=colour, linewidth=thin, alpha=0.4, rasterized=True)
     ax.plot(time, thresholds.mean(axis=1), color=colour, linewidth=2.5)
-    ax.set_ylim(0, 1.1 * np.quantile(thresholds.max(axis=0), 0.95))
+    ax.set_ylim(0, 1.1 * np.quantile(thresholds.max(axis=0), 0.95, method="higher"))
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     label_row(ax, "thresholds\n($v_{th}$)", colour)
 
