@@ -336,8 +336,8 @@ def test_config_with_fields_of_another_version_is_named(refusal: Refusal, unfini
     config["experiment"]["network"]["cells"]["tau_b"] = 1.0
     runs.write_json(unfinished / runs.CONFIG, config)
     assert refusal(1, command, unfinished) == (
-        f"{unfinished / runs.CONFIG}: config: network.cells has unknown fields ['tau_b']; "
-        "it was written by another version of lsnn"
+        f"{unfinished / runs.CONFIG}: network.cells has unknown fields ['tau_b']; "
+        "it was edited, or written by another version of lsnn"
     )
 
 

@@ -82,8 +82,7 @@ def changed(place: str, value: Any = None, *, remove: bool = False) -> Any:
     ],
 )
 def test_unknown_fields_are_named_and_missing_ones_have_defaults(place: str, where: str, field: str):
-    by = "it was written by another version of lsnn"
-    assert error(decode, changed(f"{place}_2", 1)) == f"config: {where} has unknown fields ['{field}_2']; {by}"
+    assert error(decode, changed(f"{place}_2", 1)) == f"{where} has unknown fields ['{field}_2']"
     defaults = encode(Experiment(type(TINY.task)(), Spiking()))
     for name in place.split("."):
         defaults = defaults[name]
@@ -93,30 +92,30 @@ def test_unknown_fields_are_named_and_missing_ones_have_defaults(place: str, whe
 @pytest.mark.parametrize("place", ["task", "network"])
 @pytest.mark.parametrize("value", [None, 7, "text", [], [1, 2]])
 def test_missing_sections_are_named(place: str, value: object):
-    expected = f"config: {place} is missing or no object; it was written by another version of lsnn"
+    expected = f"{place} is missing or no object"
     assert error(decode, changed(place, value)) == expected
     assert error(decode, changed(place, remove=True)) == expected
 
 
 @pytest.mark.parametrize("value", [None, 7, "text", [1, 2]])
 def test_config_that_is_no_object_is_refused(value: object):
-    assert error(decode, value).startswith("config: experiment is missing or no object; ")
+    assert error(decode, value) == "experiment is missing or no object"
 
 
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("lr", "fast", "config: lr: Expected `float`, got `str`; "),
-        ("iterations", 1.5, "config: iterations: Expected `int`, got `float`; "),
-        ("carry_state", 1, "config: carry_state: Expected `bool`, got `int`; "),
-        ("optimizer", "lion", "config: optimizer: Invalid enum value 'lion'; "),
-        ("task.n_in", "8", "config: task: Expected `int`, got `str` - at `$.n_in`; "),
-        ("task.n_in", 7, "config: task: n_in must be a multiple of 4, got 7"),
-        ("network.cells", [], "config: network: Expected `object`, got `array` - at `$.cells`; "),
-        ("network.cells.v_th", -1, "config: network: v_th must be positive, got -1.0"),
-        ("task.name", "chess", "config names an unknown task 'chess'; known: store-recall, sequential-mnist"),
-        ("task.name", [1], r"config names an unknown task [1]; known: "),
-        ("network.kind", None, "config names an unknown network None; known: lsnn, recurrent"),
+        ("lr", "fast", "lr: Expected `float`, got `str`"),
+        ("iterations", 1.5, "iterations: Expected `int`, got `float`"),
+        ("carry_state", 1, "carry_state: Expected `bool`, got `int`"),
+        ("optimizer", "lion", "optimizer: Invalid enum value 'lion'"),
+        ("task.n_in", "8", "task: Expected `int`, got `str` - at `$.n_in`"),
+        ("task.n_in", 7, "task: n_in must be a multiple of 4, got 7"),
+        ("network.cells", [], "network: Expected `object`, got `array` - at `$.cells`"),
+        ("network.cells.v_th", -1, "network: v_th must be positive, got -1.0"),
+        ("task.name", "chess", "unknown task 'chess'; known: store-recall, sequential-mnist"),
+        ("task.name", [1], r"unknown task [1]; known: "),
+        ("network.kind", None, "unknown network None; known: lsnn, recurrent"),
         ("lr", -1, "lr must be positive and at most 1e+06, got -1.0"),
     ],
 )
@@ -185,7 +184,7 @@ def test_what_does_not_go_together_is_refused(experiment: Experiment, changes: d
 def test_a_config_with_unknown_fields_of_ppo_is_refused():
     config = encode(ACTING)
     config["ppo"]["klip"] = 0.2
-    assert error(decode, config).startswith("config: ppo has unknown fields ['klip']")
+    assert error(decode, config).startswith("ppo has unknown fields ['klip']")
 
 
 def test_lr_falls_in_steps():

@@ -55,6 +55,7 @@ def test_names_and_values_that_do_not_exist_are_refused():
     assert "no setting 'lr.x'" in error(sweep.changed, experiment, {"lr.x": 1})
     assert "network.max-delay=long cannot be" in error(sweep.changed, experiment, {"network.max_delay": "long"})
     assert "lr=-1 cannot be: lr must be positive" in error(sweep.changed, experiment, {"lr": -1})
+    assert error(sweep.changed, experiment, {"task.logit_scale": 0}).endswith("got 0.0; the paper has 1")
 
 
 def test_seeds_are_given_by_their_own_flag_and_train_once():

@@ -48,13 +48,13 @@ def _plain(value: Any) -> Any:
 
 def _object(data: Any, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
-        raise ValueError(f"config: {where} is missing or no object; it was written by another version of lsnn")
+        raise ValueError(f"{where} is missing or no object")
     return dict(data)
 
 
 def _lookup(what: str, table: dict[str, Any], name: Any) -> Any:
     if not isinstance(name, str) or name not in table:
-        raise ValueError(f"config names an unknown {what} {name!r}; known: {', '.join(table)}")
+        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(table)}")
     return table[name]
 
 
@@ -68,7 +68,7 @@ def _convert(data: Any, kind: Any, where: str) -> Any:
     try:
         return msgspec.convert(data, kind, dec_hook=lambda target, item: target(item))
     except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise ValueError(f"config: {where}: {error}; it was edited or written by another version of lsnn") from None
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _check_fields(given: Any, understood: Any, where: str) -> None:
@@ -80,6 +80,4 @@ def _check_fields(given: Any, understood: Any, where: str) -> None:
 
 def _refuse_unknown(names: Any, where: str) -> None:
     if names:
-        raise ValueError(
-            f"config: {where} has unknown fields {sorted(names)}; it was written by another version of lsnn"
-        )
+        raise ValueError(f"{where} has unknown fields {sorted(names)}")

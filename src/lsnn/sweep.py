@@ -74,9 +74,8 @@ def changed(experiment: Experiment, settings: Settings) -> Experiment:
         result.check_counted(settings)
         return result
     except ValueError as error:
-        reason = str(error).removeprefix("config: ").partition(";")[0]
         spelled = ", ".join(f"{name.replace('_', '-')}={_spelled(value)}" for name, value in settings.items())
-        raise ValueError(f"{spelled} cannot be: {reason}") from None
+        raise ValueError(f"{spelled} cannot be: {error}") from None
 
 
 def plan(

@@ -120,7 +120,8 @@ def load(run: Path) -> Experiment:
     try:
         return config.decode(settings)
     except ValueError as error:
-        raise ValueError(f"{run / runs.CONFIG}: {error}") from None
+        path = run / runs.CONFIG
+        raise ValueError(f"{path}: {error}; it was edited, or written by another version of lsnn") from None
 
 
 def proceed(run: Path, report: Report = lambda record: None) -> dict[str, Any]:

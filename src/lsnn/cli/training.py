@@ -191,7 +191,7 @@ def sweep(arguments: list[str]) -> int:
         vary = [sweep.variations(text) for text in options.vary]
         cells = sweep.plan(options.presets, settings, vary, options.seeds, options.out)
     except ValueError as error:
-        raise UsageError(f"{error}; lsnn sweep --help explains") from None
+        raise UsageError(str(error)) from None
     sweep.start(cells, threads=max(1, cores // options.jobs))
     done, failed = [], []
 
