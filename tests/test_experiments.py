@@ -349,6 +349,13 @@ def test_dormant_synapses_are_no_parameters():
     assert n_parameters(network) == int(0.3 * slots) + network.n_out < slots
 
 
+def test_adaptation_of_regular_neurons_is_no_parameter():
+    fixed = TINY.build()
+    cells = replace(TINY.network.cells, trainable=("tau_m", "tau_a", "beta"))
+    trained = replace(TINY, network=replace(TINY.network, cells=cells)).build()
+    assert n_parameters(trained) - n_parameters(fixed) == cells.n + 2 * cells.n_adaptive
+
+
 def test_presets_are_described_without_the_one_before():
     texts = {name: described(name) for name in PRESETS if PRESETS[name].summary.startswith("the same")}
     assert texts["timit-lif"] == f"{PRESETS['timit'].summary}; here with 400 regular neurons"

@@ -120,9 +120,12 @@ def confusion(network: nn.Module, experiment: Experiment, task: Classifies) -> T
 
 
 def n_parameters(network: nn.Module) -> int:
-    """Numbers that training may change, dormant synapses left out."""
+    """Numbers that training may change with effect: no dormant synapses, no adaptation of regular neurons."""
     n = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return n - sum(int((~part.synapses.active()).sum()) for part in spiking_parts(network))
+    for part in spiking_parts(network):
+        n -= int((~part.synapses.active()).sum())
+        n -= sum(int((part.beta == 0).sum()) for name in part.log_factor if name in ("tau_a", "beta"))
+    return n
 
 
 def machine() -> dict[str, Any]:

@@ -83,11 +83,7 @@ class Trainer:
         self.network.train()
         started = time.perf_counter()
         batch = self.batch()
-        if isinstance(batch, Played):
-            metrics = self._learn_from_reward(batch)
-        else:
-            started = time.perf_counter()
-            metrics = self._learn_from_targets(batch)
+        metrics = self._learn_from_reward(batch) if isinstance(batch, Played) else self._learn_from_targets(batch)
         self.scheduler.step()
         self.iteration += 1
         self.seconds += time.perf_counter() - started
