@@ -2,6 +2,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from lsnn import figures
+from lsnn.figures import Reference
 from tests.figures.data import series
 
 
@@ -28,3 +29,10 @@ def test_errors_are_drawn_over_orders_of_magnitude_unless_one_is_zero() -> None:
         figure = figures.compare_learning({"a": [series(*values)]}, "error (%)", None, falling=True)
         assert figure.axes[0].get_yscale() == scale
     assert figures.compare_learning({"a": [series(30, 10)]}, "accuracy (%)", None).axes[0].get_yscale() == "linear"
+
+
+def test_chance_is_named_above_the_curves_on_a_logarithmic_axis_too() -> None:
+    curves = {"at chance": [series(48, 54, 52)], "learns": [series(40, 5, 0.5)]}
+    ax = figures.compare_learning(curves, "error (%)", Reference(50.0, "chance: 50 %"), falling=True).axes[0]
+    (label,) = ax.texts
+    assert 54 < label.get_position()[1] < ax.get_ylim()[1] < 150

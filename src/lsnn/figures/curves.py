@@ -46,27 +46,29 @@ def draw_references(ax: Axes, left: Sequence[Reference] = (), right: Sequence[Re
 
     Where a label would cover the next line, the labels of both are stacked above both, in the order of the lines.
     """
-    low, high = ax.get_ylim()
-    high = max([high, *(line.value for line in [*left, *right])])
+    scale = ax.yaxis.get_transform()  # of a logarithmic axis: places are counted in what the eye sees
+    lines = [*((line, 0.02, "left") for line in left), *((line, 0.98, "right") for line in right)]
+    low, high = scale.transform(ax.get_ylim())
+    heights = scale.transform([line.value for line, _, _ in lines])
+    high = max([high, *heights])
     points = 72 * ax.bbox.height / ax.figure.dpi  # of the axes, before the layout: nearly right
     row = LINE_HEIGHT / points * (high - low)
-    sides = [*((line, 0.02, "left") for line in left), *((line, 0.98, "right") for line in right)]
-    stacks: list[list[tuple[Reference, float, str]]] = []
-    for line, x, align in sorted(sides):
+    stacks: list[list[tuple[float, Reference, float, str]]] = []
+    for height, (line, x, align) in sorted(zip(heights, lines, strict=True)):
         ax.axhline(line.value, color=BLACK, linewidth=1, linestyle=DASHES, zorder=1)
-        if stacks and line.value < stacks[-1][-1][0].value + (len(stacks[-1]) + 0.5) * row:
-            stacks[-1].append((line, x, align))
+        if stacks and height < stacks[-1][-1][0] + (len(stacks[-1]) + 0.5) * row:
+            stacks[-1].append((height, line, x, align))
         else:
-            stacks.append([(line, x, align)])
+            stacks.append([(height, line, x, align)])
     for stack in stacks:
-        place = stack[-1][0].value + 0.6 * row
-        if place > 0.85 * high:
+        place = stack[-1][0] + 0.6 * row
+        if place > low + 0.85 * (high - low):
             place = max(place, high)
-        for line, x, align in stack:
-            _label(ax, x, place, line.label, align)
+        for _, line, x, align in stack:
+            _label(ax, x, scale.inverted().transform(place), line.label, align)
             place += row
         high = max(high, place - 0.4 * row)
-    ax.set_ylim(low, high)
+    ax.set_ylim(scale.inverted().transform([low, high]))
 
 
 def _label(ax: Axes, x: float, y: float, label: str, align: str) -> None:
