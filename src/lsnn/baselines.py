@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn.ops import Activity
@@ -132,6 +132,12 @@ class RecurrentStepper:
             raise ValueError(f"inputs must have shape {shape} (batch, n_in), got {tuple(inputs.shape)}")
         activity, self._state = self._network(inputs[None], self._state)
         return activity.readout[0], None
+
+    def rest(self, samples: Bool[Tensor, " batch"]) -> None:
+        """Put these samples back to rest; the others go on."""
+        if self._state is not None:
+            for part in self._state if isinstance(self._state, tuple) else (self._state,):
+                part[:, samples] = 0
 
 
 def rolled(values: Shaped[Tensor, "time batch n"], steps: Int64[Tensor, " batch"]) -> Shaped[Tensor, "time batch n"]:

@@ -140,7 +140,6 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "goals": lambda: figures.draw_goals({"own": FORAGING, "other": SHORT}, [Reference(7.0, "circling")]),
     "goals alone": lambda: figures.draw_goals({"own": SHORT}),
     "ways": lambda: figures.draw_ways([way(20)] * 2, [way()] * 3),
-    "searched": lambda: figures.draw_searched({"own": np.array([0.1, 0.2, 0.7]), "other": np.ones(3) / 3}),
     "visits": lambda: figures.draw_visits({"own": np.array([90.0, 30, 9]), "other": np.array([80, 70, np.nan])}),
     "episode": lambda: figures.draw_episode(episode()),
     "episode, no spikes": lambda: figures.draw_episode(episode(spikes=None, thresholds=None, inputs=np.ones((60, 8)))),

@@ -51,12 +51,6 @@ def test_goals_of_two_networks_are_told_apart() -> None:
     assert "own" not in texts(DRAWN["goals alone"]())
 
 
-def test_time_before_the_first_goal_is_shown_as_a_density() -> None:
-    (ax,) = figures.draw_searched({"own": np.array([0.1, 0.2, 0.7])}).axes
-    values, edges, _ = ax.patches[0].get_data()  # type: ignore[attr-defined]
-    assert (values * np.diff(edges)).sum() == pytest.approx(1)
-
-
 def test_animation_has_a_frame_per_step_of_a_short_episode_and_is_small() -> None:
     file = figures.animate(episode(8))
     with Image.open(io.BytesIO(file)) as picture:

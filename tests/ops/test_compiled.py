@@ -319,6 +319,33 @@ def test_a_stepper_holds_the_thresholds_of_some_samples():
     assert not free.state.b[some].equal(then[some])
 
 
+def test_thresholds_are_held_where_adaptation_is_fast_too():
+    cells = lsnn.Cells(n_regular=0, n_adaptive=1, tau_a=1.0, beta=1.0, v_th=1.0, n_ref=3, tau_m=1e6)
+    net = lsnn.LSNN(1, cells, 1)
+    rest = net.initial_state(2)
+    step = net.stepper(2, rest._replace(b=torch.ones(2, 1), v=torch.full((2, 1), 1.6)))
+    step.hold(torch.tensor([True, False]))
+    spikes = torch.stack([step(torch.zeros(2, 1))[1] for _ in range(5)])
+    assert not spikes[:, 0].any() and spikes[0, 1]  # held at 2, and fallen to 1.37
+
+
+def test_a_stepper_puts_some_samples_back_to_rest():
+    problem = Problem(batch=40, steps=30, noise=True, gain=3.0)  # two blocks
+    net, x, state = problem.net(), problem.signal(), problem.state()
+    noise = problem.draw(problem.steps, problem.batch, net.synapses.n, kind=torch.randn)
+    some = torch.arange(40) % 3 == 0
+    on, rested = (net.stepper(state=state) for _ in range(2))
+    for t in range(15):
+        before = on(x[t], noise[t]), rested(x[t], noise[t])
+    assert before[0][1].any() and before[0][0].equal(before[1][0])
+    rested.rest(some)
+    anew = net.stepper(40)
+    for t in range(15, 30):
+        (went_on, _), (mixed, _), (began, _) = (step(x[t], noise[t]) for step in (on, rested, anew))
+        assert mixed[some].equal(began[some]) and mixed[~some].equal(went_on[~some])
+    assert not went_on[some].equal(began[some])
+
+
 def test_a_stepper_refuses_what_does_not_fit():
     net, other = Problem(batch=4).net(), Problem(max_delay=9).net()
     step, x, state = net.stepper(4), torch.zeros(4, 6), net.initial_state

@@ -6,7 +6,7 @@ import torch
 from lsnn import Cells
 from lsnn.experiments import NonSpiking, Spiking
 from lsnn.tasks import Navigation
-from lsnn.tasks.rollout import FreezeThresholds, Played, play, some
+from lsnn.tasks.rollout import FreezeThresholds, Played, forget, play, some
 from lsnn.trainer import Trainer
 from tests.helpers import acting_experiment
 
@@ -85,6 +85,21 @@ def test_thresholds_can_be_held_from_the_first_reward_on():
     assert 0 < first < 100 and free.rewards[first].max() > 0
     assert held.readout[: first + 1].equal(free.readout[: first + 1])
     assert not held.readout[first + 1 :].equal(free.readout[first + 1 :])
+
+
+@pytest.mark.parametrize("network", [*NETWORKS.values(), NonSpiking("lstm", 8), NonSpiking("gru", 8)], ids=str)
+def test_a_network_may_forget_at_every_reward(network: Spiking | NonSpiking):
+    net = built(network)
+    free, forgetful = (play(net, WORLD, 40, 0, "train", meddle=meddle) for meddle in (None, forget))
+    first = int((free.rewards > 0).any(1).float().argmax())
+    some = free.rewards[first] > 0
+    assert 0 < first < 100 and some.any() and not some.all()
+    assert forgetful.readout[: first + 1].equal(free.readout[: first + 1])
+    assert forgetful.readout[first + 1, ~some].equal(free.readout[first + 1, ~some])
+    noise = None if free.noise is None else free.noise[first + 1]
+    at_rest = net.stepper(40)(free.inputs[first + 1], noise)[0]
+    torch.testing.assert_close(forgetful.readout[first + 1, some], at_rest[some])
+    assert not free.readout[first + 1, some].allclose(at_rest[some])
 
 
 def test_some_of_the_episodes_have_records_of_the_same_form():

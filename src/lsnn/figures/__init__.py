@@ -20,7 +20,6 @@ from lsnn.figures.learning import Learning as Learning
 from lsnn.figures.learning import draw_learning as draw_learning
 from lsnn.figures.navigation import Foraging as Foraging
 from lsnn.figures.navigation import draw_goals as draw_goals
-from lsnn.figures.navigation import draw_searched as draw_searched
 from lsnn.figures.navigation import draw_visits as draw_visits
 from lsnn.figures.navigation import draw_ways as draw_ways
 from lsnn.figures.panels import Panel as Panel

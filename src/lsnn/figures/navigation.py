@@ -114,24 +114,3 @@ def draw_visits(curves: Mapping[str, Array]) -> Figure:
     ax.yaxis.set_major_formatter("{x:g}")
     figure.legend(loc="outside right upper")
     return figure
-
-
-@styled
-def draw_searched(shares: Mapping[str, Array]) -> Figure:
-    """Where the goal was looked for before it was reached first: share of the time by distance from the centre, (ring).
-
-    The first are the network's own.
-    """
-    figure = Figure(figsize=SIZE, layout="constrained")
-    ax = figure.add_subplot()
-    own = next(iter(shares))
-    for (name, share), colour in zip(shares.items(), cycle((ORANGE, *OTHERS))):
-        edges = np.linspace(0, 1, len(share) + 1)
-        ax.stairs(share * len(share), edges, color=colour, linewidth=2.8 if name == own else 1.5, label=name)
-    ax.plot([0, 1], [0, 2], color=BLACK, linewidth=1, linestyle=DASHES, label="everywhere alike", zorder=1)
-    ax.set_xlim(0, 1)
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel("distance from the centre (radii)")
-    ax.set_ylabel("density of time before the first goal")
-    figure.legend(loc="outside right upper")
-    return figure

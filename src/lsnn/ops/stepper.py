@@ -50,6 +50,7 @@ class Stepper:
         self._kept = Kept(np.empty((0, job.size), job.dtype), np.empty((0, 0), job.dtype))
         z = np.empty((job.n_blocks, 3, wiring.n), job.word.dtype)
         self._blocks = [job.block(number, z) for number in range(job.n_blocks)]
+        self._decay = np.maximum(rho.detach().numpy(), np.finfo(job.dtype).tiny)[:, None]
         self._held: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.state = state
 
@@ -75,6 +76,8 @@ class Stepper:
         spikes = np.empty((1, job.batch, job.n), job.dtype)
         outputs = Outputs(readout, spikes, self._no_noise, self._no_noise)
         current = self._no_noise if noise is None else noise.detach().to(self._dtype).contiguous().numpy()[None]
+        for b, where, kept in self._held:
+            np.copyto(b, kept / self._decay, where=where)  # from which the step's decay leads to what is kept
         for block in self._blocks:
             forward.stream(self._net, self._cells, block, x, self._none, current, self._kept, outputs, job.word)
         for b, where, kept in self._held:
@@ -82,13 +85,20 @@ class Stepper:
         return torch.from_numpy(readout[0] + self._bias), torch.from_numpy(spikes[0])
 
     def hold(self, samples: Bool[Tensor, " batch"]) -> None:
-        """Keep the adaptation of these samples, and with it their thresholds, as it is from now on; others are free."""
+        """Keep the adaptation of these samples, and with it their thresholds, as it is from now on; others are free.
+
+        Where there is no refractory period, a spike still raises the threshold of the next step.
+        """
         chosen = np.zeros((self._job.n_blocks, self._job.lanes), np.bool_)
         for number in range(self._job.n_blocks):
             first, size = self._job.span(number)
             chosen[number, :size] = samples[first : first + size].numpy()
         views = [block.b.reshape(-1, self._job.lanes) for block in self._blocks]
         self._held = [(b, where, b.copy()) for b, where in zip(views, chosen, strict=True) if where.any()]
+
+    def rest(self, samples: Bool[Tensor, " batch"]) -> None:
+        """Put these samples back to rest, where everything is zero; the others go on."""
+        self.state = State(*(part.masked_fill(samples[:, None], 0) for part in self.state))
 
     @property
     def state(self) -> State:

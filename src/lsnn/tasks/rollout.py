@@ -91,6 +91,13 @@ class FreezeThresholds:
             stepper.hold(frozen)
 
 
+def forget(step: int, rewards: Float[Tensor, " n"], stepper: Stepper) -> None:
+    """At every positive reward, put the network back to rest: what it knows then is what it knew at the beginning."""
+    rewarded = rewards > 0
+    if rewarded.any():
+        stepper.rest(rewarded)
+
+
 def episodes(
     network: nn.Module, environment: Environment, split: Split, meddling: Callable[[], Meddling] | None = None
 ) -> Iterator[Played]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lsnn.tasks import Analysed, Navigation
-from lsnn.tasks.navigation.outings import FROZEN, WALKERS, scores, table_of
+from lsnn.tasks.navigation.outings import FORGETFUL, FROZEN, WALKERS, scores, table_of
 from lsnn.tasks.navigation.searches import pace
 from lsnn.tasks.rollout import episodes
 from tests.helpers import ACTING
@@ -23,15 +23,16 @@ def test_navigation_has_more_to_say_than_scores():
 
 
 def test_every_agent_has_a_score(analysis):
-    assert list(scores(analysis)) == ["network", FROZEN, "before training", *WALKERS]
+    assert list(scores(analysis)) == ["network", FROZEN, FORGETFUL, "before training", *WALKERS]
 
 
 def test_a_network_s_score_is_that_of_the_split_s_episodes(analysis):
     records = [played.record for played in episodes(ACTING.build(), TASK, "test")]
     reached = {"reached": torch.cat([record["reached"] for record in records], 1)}
-    goals, first, later, ratio = scores(analysis)["network"].tolist()
+    goals, found, first, second, ratio = scores(analysis)["network"].tolist()
     assert goals == pytest.approx(reached["reached"].sum().item() / 20) and goals > 0.1
-    assert (first, later, ratio) == pytest.approx((*pace(reached), pace(reached).ratio), nan_ok=True)
+    assert found == pytest.approx(reached["reached"].any(0).double().mean().item())
+    assert (first, second, ratio) == pytest.approx((*pace(reached), pace(reached).ratio), nan_ok=True)
 
 
 def test_who_knows_the_goal_needs_the_fewest_steps(analysis):
@@ -42,13 +43,13 @@ def test_who_knows_the_goal_needs_the_fewest_steps(analysis):
 def test_without_adaptive_neurons_nothing_can_be_frozen():
     network = replace(ACTING.network, cells=replace(ACTING.network.cells, n_regular=11, n_adaptive=0))
     found = TASK.analyse(network.build(TASK.n_in, TASK.n_out, seed=0), "test")
-    assert list(scores(found)) == ["network", *WALKERS]
+    assert list(scores(found)) == ["network", FORGETFUL, *WALKERS]
 
 
 def test_the_table_has_the_networks_first_and_then_what_the_first_is_compared_with(analysis):
     table = table_of({"mine": analysis, "yours": analysis})
     names = [name for name, _ in table.rows]
-    assert names == ["mine", "yours", FROZEN, "before training", *WALKERS]
+    assert names == ["mine", "yours", FROZEN, FORGETFUL, "before training", *WALKERS]
     assert all(len(values) == len(table.header) for _, values in table.rows)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lsnn.tasks.navigation import Navigation
-from lsnn.tasks.navigation.searches import pace, searched, steps_by_visit, stretches, visits
+from lsnn.tasks.navigation.searches import pace, steps_by_visit, stretches, visits
 from lsnn.tasks.navigation.walkers import WALKERS, walk
 
 
@@ -39,12 +39,12 @@ def test_metrics_of_known_episodes():
 
 
 def test_pace_counts_searches_that_the_episodes_end_cuts_off():
-    found = pace(told((30, 50, 55), (), (90,)))
-    assert found.first == pytest.approx((30 + 100 + 90) / 3)
-    # four searches, of 5 and 20 steps, and cut off after 10 and after 45: survival 1, 3/4 from 5, 3/8 from 20 on
-    assert found.later == pytest.approx(5 + 0.75 * 15 + 0.375 * 80)
-    assert found.ratio == found.later / found.first
-    assert math.isnan(pace(told((), ())).later)
+    found = pace(told((30, 50, 55), (), (90,), (10, 70), (100,)))
+    assert found.first == pytest.approx((30 + 100 + 90 + 10 + 100) / 5)
+    # second searches of 20 and 60 steps, and one cut off after 10: survival 1, half from 20 on, none from 60 on
+    assert found.second == pytest.approx(20 + 0.5 * 40)
+    assert found.ratio == found.second / found.first
+    assert math.isnan(pace(told((), ())).second)
 
 
 def test_steps_by_visit_are_given_as_far_as_half_of_the_episodes_get():
@@ -54,14 +54,6 @@ def test_steps_by_visit_are_given_as_far_as_half_of_the_episodes_get():
     assert not found[2].isnan() and found[3].isnan()
 
 
-def test_rings_are_those_that_were_searched_before_the_first_goal():
-    found = searched(told((30, 90), (), (70,)), n_bins=10)
-    # at radius 0.5 for 50 steps, then at 0.9; until steps 30, 100 and 70
-    expected = torch.zeros(10)
-    expected[5], expected[9] = (30 + 50 + 50) / 200, (50 + 20) / 200
-    torch.testing.assert_close(found, expected)
-
-
 def test_stretches_go_from_each_start_to_the_goal():
     record = walk(Navigation(steps=300), WALKERS["circling, no memory"], 1, seeded())
     position, arrival, reached = (record[name][:, 0].numpy() for name in ("position", "arrival", "reached"))
@@ -69,6 +61,10 @@ def test_stretches_go_from_each_start_to_the_goal():
     assert len(found) == reached.sum() + 1 > 2 and sum(len(part) - 1 for part in found) == 300
     for part in found:
         assert (abs(part[1:] - part[:-1]) <= 0.02 + 1e-6).all()
+
+
+def test_episodes_with_many_searches_weigh_no_more_than_others():
+    assert pace(told(tuple(range(10, 101, 10)), (50, 100))).second == pytest.approx((10 + 50) / 2)
 
 
 def test_pace_of_an_agent_without_memory_is_the_same_before_and_after():

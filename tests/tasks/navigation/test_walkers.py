@@ -41,6 +41,12 @@ def test_walkers_without_memory_return_no_faster_than_they_searched(records):
         assert pace(records[name]).ratio == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.parametrize(("n_goals", "expected"), [(1, 28.8), (2, 20.8), (4, 14.5), (12, 12.2)])
+def test_the_best_route_without_memory_goes_from_place_to_place(n_goals, expected):
+    world = Navigation(steps=600, a_scale=0.04, n_goals=n_goals)
+    assert goals(walk(world, WALKERS["circling, no memory"], 300, seeded())) == pytest.approx(expected, rel=0.04)
+
+
 def test_walkers_go_at_full_speed(records):
     for record in records.values():
         length = (record["arrival"] - record["position"]).norm(dim=2)[~record["blocked"]]

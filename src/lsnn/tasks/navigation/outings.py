@@ -1,6 +1,6 @@
 """How fast an agent finds the goal, and finds it again, beside agents that know less or more."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from jaxtyping import Float
@@ -12,27 +12,30 @@ from lsnn.tasks.closed_loop import Environment
 from lsnn.tasks.navigation.searches import pace, steps_by_visit
 from lsnn.tasks.navigation.walkers import WALKERS, walk
 from lsnn.tasks.navigation.world import World
-from lsnn.tasks.rollout import FreezeThresholds, episodes, some
+from lsnn.tasks.rollout import FreezeThresholds, Meddling, episodes, forget, some
 from lsnn.tasks.task import Split, Table
 
 KEPT = 16
 """episodes whose paths are kept"""
 VISITS = 30
 """visits to the goal that are told apart"""
-HEADER = ("goals", "first goal, ms", "later goals, ms", "later / first")
+HEADER = ("goals", "goal found", "first goal, ms", "second goal, ms", "second / first")
 FROZEN = "thresholds frozen at the first goal"
+FORGETFUL = "put back to rest at every goal"
 
 
 def of_networks(task: Environment, network: nn.Module, split: Split, before: nn.Module | None) -> dict[str, Tensor]:
     """By agent, score/NAME: goals an episode and pace, as in the table; visits/NAME: mean steps to each visit.
 
-    Agents are the network, itself with thresholds that stay as they are from the first goal on, itself before training.
+    Agents are the network, itself with thresholds that stay as they are from the first goal on, itself with nothing
+    left of what it knew when it reached the goal, itself before training.
     path/NAME: some test episodes of the network and of the one before training, parts of their records.
     """
     found: dict[str, Tensor] = {}
-    agents: dict[str, tuple[nn.Module, type[FreezeThresholds] | None]] = {"network": (network, None)}
+    agents: dict[str, tuple[nn.Module, Callable[[], Meddling] | None]] = {"network": (network, None)}
     if isinstance(network, LSNN) and network.cells.n_adaptive:
         agents[FROZEN] = (network, FreezeThresholds)
+    agents[FORGETFUL] = (network, lambda: forget)
     if before is not None:
         agents["before training"] = (before, None)
     for name, (agent, meddling) in agents.items():
@@ -53,8 +56,9 @@ def of_walkers(world: World, n: int) -> dict[str, Tensor]:
 
 def _told_of(name: str, records: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     whole = {"reached": torch.cat([record["reached"] for record in records], dim=1)}
-    first, later = pace(whole)
-    score = (whole["reached"].sum(0).double().mean().item(), first, later, later / first)
+    first, second = pace(whole)
+    goals = whole["reached"].sum(0).double()
+    score = (goals.mean().item(), (goals > 0).double().mean().item(), first, second, second / first)
     return {f"score/{name}": torch.tensor(score), f"visits/{name}": steps_by_visit(whole, VISITS)}
 
 
@@ -67,9 +71,9 @@ def table_of(analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
     return Table("goals an episode, and steps to the goal", HEADER, [(name, tuple(s.tolist())) for name, s in rows])
 
 
-def scores(analysis: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " 4"]]:
-    """Goals, steps to the first and to later ones, and their ratio, by agent."""
-    found, order = part(analysis, "score"), ("network", FROZEN, "before training", *WALKERS)
+def scores(analysis: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " 5"]]:
+    """By agent: goals, share of episodes with one, steps to the first and from there to the second, their ratio."""
+    found, order = part(analysis, "score"), ("network", FROZEN, FORGETFUL, "before training", *WALKERS)
     return {name: found[name] for name in order if name in found}
 
 

@@ -1,6 +1,7 @@
 """What episodes of `Navigation` say about memory: how long the goal was looked for, first and later."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -40,62 +41,58 @@ def stretches(
 
 
 class Pace(NamedTuple):
-    """Mean steps to the goal, a search counting at most as long as an episode; see `mean_steps`."""
+    """Mean steps to the goal, a search counting at most as long as an episode; see `mean_steps`.
+
+    That the second search is shorter is no proof of memory: it is known only of episodes in which the goal was found,
+    and an agent that always looks in the same places finds some goals soon, others never.  For the proof see
+    `lsnn.tasks.rollout.forget`.  Searches after the second one would give fast episodes more votes than others.
+    """
 
     first: float
     """from the beginning of the episode"""
-    later: float
-    """from a restart"""
+    second: float
+    """from the first restart"""
 
     @property
     def ratio(self) -> float:
-        """later / first: 1 for agents without memory, less for those that remember."""
-        return self.later / self.first
+        """second / first"""
+        return self.second / self.first
 
 
 def pace(record: Record) -> Pace:
     """How fast the goal is found, and found again; nan where no episode had time for that."""
-    visit, length, found = _searches(record)
-    first = visit == 0
-    parts = ((length[which], found[which], len(record["reached"])) for which in (first, ~first))
-    return Pace(*(mean_steps(*part) for part in parts))
-
-
-def searched(record: Record, n_bins: int = 20) -> Float[Tensor, " bin"]:
-    """Where the goal was looked for before it was reached first: share of the steps by distance from the centre.
-
-    Bins are rings of equal width from the centre to the rim; an agent that is everywhere alike is in them with shares
-    that grow with their radius.
-    """
-    reached = record["reached"]
-    before = reached.cumsum(0) - reached.int() == 0
-    ring = (record["position"].norm(dim=2)[before] * n_bins).long().clamp(max=n_bins - 1)
-    return torch.bincount(ring, minlength=n_bins).float() / len(ring)
+    return Pace(*(mean_steps(search) for search in _searches(record, 2)))
 
 
 def steps_by_visit(record: Record, n: int) -> Float[Tensor, " visit"]:
     """Mean steps to the goal, as in `Pace`, for each of the first n visits to it.
 
-    nan for visits that fewer than half of the episodes had time for.
+    nan for visits that fewer than half of the episodes had time for: those that had were faster than others.
     """
-    steps, episodes = record["reached"].shape
-    visit, length, found = _searches(record)
-    shown = [k for k in range(n) if 2 * int((visit == k).sum()) >= episodes]
-    means = torch.full((n,), math.nan)
-    for k in shown:
-        means[k] = mean_steps(length[visit == k], found[visit == k], steps)
-    return means
+    episodes = record["reached"].shape[1]
+    means = [mean_steps(search) if 2 * len(search.length) >= episodes else math.nan for search in _searches(record, n)]
+    return torch.tensor(means)
 
 
-def mean_steps(length: Int64[Tensor, " search"], found: Bool[Tensor, " search"], most: int) -> float:
-    """Mean over searches of the smaller of their length and `most`; nan without searches.
+class Searches(NamedTuple):
+    """Ways from a start to the goal, or to the end of the episode."""
+
+    length: Int64[Tensor, " search"]
+    """steps"""
+    found: Bool[Tensor, " search"]
+    """whether it ended at the goal, not with the episode"""
+    most: int
+    """steps of an episode"""
+
+
+def mean_steps(searches: Searches) -> float:
+    """Mean over searches, an episode's steps counting at most; nan without searches.
 
     Most searches begin with less than an episode's steps to go.  Survival of a search is therefore the product over
     steps of 1 - (searches that end in it) / (searches that got that far) (Kaplan and Meier 1958): those that the
     episode's end cuts off count with what they took, and slow agents do not look fast where they were lucky.
-
-    found: whether a search ended at the goal, not with the episode.
     """
+    length, found, most = searches
     if not len(length):
         return math.nan
     ended, all_ended = (torch.bincount(some, minlength=most + 1).double() for some in (length[found], length))
@@ -103,13 +100,13 @@ def mean_steps(length: Int64[Tensor, " search"], found: Bool[Tensor, " search"],
     return (1 - ended / running.clamp(min=1)).cumprod(0)[:most].sum().item()
 
 
-def _searches(record: Record) -> tuple[Int64[Tensor, " s"], Int64[Tensor, " s"], Bool[Tensor, " s"]]:
-    """Number of each search in its episode, counted from 0, its steps, and whether it ended at the goal."""
+def _searches(record: Record, n: int) -> Iterator[Searches]:
+    """Those of all episodes for the first goal, then for the second one, up to the n-th."""
     steps, taken = len(record["reached"]), visits(record)
-    found = ~taken.isnan()
-    last = steps - taken.nansum(1).long()  # searches that the episodes' ends cut off
-    visit = torch.arange(taken.shape[1]).expand_as(taken)[found]
-    cut = last > 0
-    visit = torch.cat([visit, found.sum(1)[cut]])
-    length = torch.cat([taken[found].long(), last[cut]])
-    return visit, length, torch.arange(len(visit)) < int(found.sum())
+    taken = torch.cat([taken, torch.full((len(taken), n), math.nan)], dim=1)
+    start = torch.zeros(len(taken))
+    for k in range(n):
+        found, begun = ~taken[:, k].isnan(), start < steps
+        length = taken[:, k].where(found, steps - start)
+        yield Searches(length[begun].long(), found[begun], steps)
+        start = start + length
