@@ -204,7 +204,14 @@ def test_analysis_scores_network_and_memory(task):
     torch.testing.assert_close(analysis["instance/network"], torch.stack(expected))
     table = task.table({"oracle": analysis, "other": analysis})
     assert table.share and table.header == ("1", "2")
-    assert [name for name, _ in table.rows] == ["oracle", "other", "nearest drawing so far", "guessing"]
+    assert [name for name, _ in table.rows] == ["oracle", "other", "nearest drawing so far", "counting labels"]
+
+
+def test_who_counts_labels_knows_the_last_one(task):
+    for batch in task.evaluation("test", 7):
+        named = task._least_shown(batch)
+        assert named[-1].equal(batch.target[-1])  # one label has a drawing left
+        assert not (named[1] == batch.target[0]).any()
 
 
 def test_memory_names_copies_of_drawings_it_has_seen(data):
@@ -244,7 +251,7 @@ def test_trains_from_start_to_end(task, tmp_path):
     assert (tmp_path / "run" / runs.ANALYSIS).exists()
     run = read_run(tmp_path / "run")
     assert {"learning", "activity"} <= {plate.name for plate in plates_of(run)}
-    assert "| guessing | 33.3 % | 33.3 % |" in page_of(run, [])
+    assert "| counting labels |" in page_of(run, [])
 
 
 def test_lstm_has_as_many_parameters():
