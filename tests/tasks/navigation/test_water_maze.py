@@ -52,6 +52,16 @@ def test_short_actions_move_by_a_scale_times_the_action():
     torch.testing.assert_close(torch.from_numpy(arenas.position), torch.tensor([[0.11, 0.195]], dtype=torch.float64))
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_actions_that_are_no_numbers_are_refused_and_move_nobody(value: float):
+    arenas = Navigation().begin(3, seeded())
+    actions, before = torch.zeros(3, 2), arenas.position.copy()
+    actions[1, 0] = value
+    with pytest.raises(ValueError, match="actions must be finite"):
+        arenas.act(actions)
+    assert (arenas.position == before).all() and arenas.step == 0
+
+
 def test_blocked_move_ends_where_it_crosses_the_rim():
     arenas = at(Navigation(a_scale=0.8), (0.0, 0.6), (-0.85, 0.0))
     reward = arenas.act(torch.tensor([[1.0, 0.0]]))

@@ -62,9 +62,12 @@ class Arenas:
             raise ValueError(f"the episodes are over after {world.steps} steps; begin new ones")
         if actions.shape != (self.n, 2):
             raise ValueError(f"actions must have shape {(self.n, 2)} (n, 2), got {tuple(actions.shape)}")
-        self._positions[now] = self.position
         move = actions.detach().double().numpy()
-        move = move * (world.a_scale / np.maximum(_norm(move), 1))[:, None]
+        length = _norm(move)
+        if not math.isfinite(length.dot(length)):  # the cheapest way to ask: the loop is hot
+            raise ValueError("actions must be finite, got NaN or infinity; look for what made them so")
+        self._positions[now] = self.position
+        move = move * (world.a_scale / np.maximum(length, 1))[:, None]
         arrival = self.position + move
         blocked = _norm(arrival) > 1
         if blocked.any():
