@@ -60,6 +60,12 @@ def test_what_cannot_be_studied_is_named(experiment: Experiment, every: int, mes
         memory.study(experiment, experiment.build(), every, 10, 10)
 
 
+@pytest.mark.parametrize(("n_decoded", "n_tampered"), [(1, 50), (0, 50), (50, 1), (50, -1)])
+def test_fewer_than_two_examples_are_refused(n_decoded: int, n_tampered: int):
+    with pytest.raises(ValueError, match=f"must be at least 2, got {n_decoded} and {n_tampered}"):
+        memory.study(SMALL, SMALL.build().eval(), 84, n_decoded, n_tampered)
+
+
 def test_command_writes_page_figure_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = begin(tmp_path / "run", SMALL)
     training.proceed(run)

@@ -65,7 +65,8 @@ def study(
     n_tampered: examples of the validation set whose trials are tampered with, one fewer where it would be alone in a
         batch.
 
-    Raises ValueError for a task that asks for something else, and for stretches that are no shorter than a trial.
+    Raises ValueError for a task that asks for something else, for stretches that are no shorter than a trial, and for
+    fewer than two examples.
     """
     task = experiment.task
     if not isinstance(task, Task):
@@ -76,6 +77,10 @@ def study(
         raise ValueError(f"{task.name} does not ask for one class per trial, which a study of memory needs")
     if not 1 <= every <= 3 * steps // 4:
         raise ValueError(f"every must lie in 1 ... {3 * steps // 4}, three quarters of a trial, got {every}")
+    if min(n_decoded, n_tampered) < 2:
+        raise ValueError(
+            f"n_decoded and n_tampered must be at least 2, got {n_decoded} and {n_tampered}; study more examples"
+        )
     some = [batch for batch in _examples(experiment, "validation", n_tampered) if batch.target.shape[1] > 1]
     if not some:
         raise ValueError("exchanging needs at least two examples in a batch; study more examples")
