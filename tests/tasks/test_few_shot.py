@@ -228,6 +228,7 @@ def test_memory_names_copies_of_drawings_it_has_seen(data):
 def test_same_episodes_whatever_the_time_an_image_is_shown(task):
     other = replace(task, image_ms=1, data=None)
     assert task.comparable(other) and not task.comparable(replace(task, n_classes=4))
+    assert not any(task.comparable(replace(task, **{name: 5})) for name in ("n_validation", "n_test"))
     targets = [
         torch.cat([b.target for b in t.evaluation("test", n)], 1)
         for t, n in ((task, 3), (replace(task, image_ms=1), 7))

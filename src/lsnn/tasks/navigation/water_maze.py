@@ -17,17 +17,8 @@ from lsnn.tasks.navigation.searches import visits
 from lsnn.tasks.navigation.world import World
 from lsnn.tasks.task import Headline, Split, Table
 
-HOW_SHOWN = (
-    "encoding",
-    "n_channels",
-    "max_rate_hz",
-    "sharpness",
-    "n_reward",
-    "readout_scale",
-    "spread",
-    "n_validation",
-)
-"""fields of `Navigation` that are no part of the world"""
+HOW_SHOWN = ("encoding", "n_channels", "max_rate_hz", "sharpness", "n_reward", "readout_scale", "spread")
+"""fields of `Navigation` that change nothing about what is asked"""
 
 
 @dataclass(frozen=True)
