@@ -95,6 +95,10 @@ def test_eight_alphabets_split_as_the_docs_say():
         (lambda folder: add(folder / "small1.zip", b"\x89PNG"), "0009_09.png cannot be read"),
         (lambda folder: add(folder / "small1.zip", png(0)[:60]), "0009_09.png cannot be read"),
         (lambda folder: add(folder / "small1.zip", png(0)), "characters of Alpha have 1 to 5 drawings"),
+        (
+            lambda folder: write_zip(folder / "small1.zip", ALPHABETS[:2], n_drawings=4),
+            "characters have 4 drawings in some alphabets and 5 in others",
+        ),
     ],
 )
 def test_damaged_files_are_one_clear_line(tmp_path, break_it, message: str):
