@@ -108,11 +108,12 @@ class Arenas:
 
     def _starts(self, which: NDArray[np.int64]) -> NDArray[np.float64]:
         """Positions drawn uniformly in the disc for these episodes."""
-        start = np.sqrt(self._uniform(len(which)))[:, None] * _at_angle(2 * math.pi * self._uniform(len(which)))
-        if self.world.restart == "redraw":
-            inside = _norm(start - self.goal[which]) <= self.world.goal_radius
-            if inside.any():
-                start[inside] = self._starts(which[inside])
+        start, left = np.empty((len(which), 2)), np.arange(len(which))
+        while len(left):
+            start[left] = np.sqrt(self._uniform(len(left)))[:, None] * _at_angle(2 * math.pi * self._uniform(len(left)))
+            if self.world.restart == "count":
+                break
+            left = left[_norm(start[left] - self.goal[which[left]]) <= self.world.goal_radius]
         return start
 
     def _uniform(self, n: int) -> NDArray[np.float64]:
