@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -184,8 +185,14 @@ def test_episodes_follow_from_the_generator():
 def test_spread_is_a_variance_or_a_deviation():
     readout = torch.randn(3, 5, generator=seeded())
     variance, deviation = (Navigation(spread=what).policy(readout).variance for what in ("variance", "deviation"))
-    torch.testing.assert_close(variance, readout[:, 2:4].sigmoid())
+    assert variance.equal(readout[:, 2:4].sigmoid())
     torch.testing.assert_close(deviation.sqrt(), variance)
+
+
+@pytest.mark.parametrize("spread", ["variance", "deviation"])
+def test_a_spread_far_down_leaves_densities_finite(spread: Literal["variance", "deviation"]):
+    policy = Navigation(spread=spread, readout_scale=5.0).policy(torch.full((4, 5), -20.0))
+    assert policy.log_prob(policy.sample(seeded())).isfinite().all() and policy.entropy().isfinite().all()
 
 
 def test_policy_and_value_pass_gradients_to_every_readout():
