@@ -1,12 +1,13 @@
 """A study of an untrained network on small images: what must come out whatever was learned."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lsnn import Cells, cli, memory, training
+from lsnn import LSNN, Cells, cli, memory, training
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.memory.moments import EVERYTHING, SEEN
 from lsnn.tasks import SequentialMnist
@@ -48,6 +49,26 @@ def test_a_network_knows_more_of_the_class_than_chance(studied: memory.Study):
 def test_study_is_the_same_at_every_call(studied: memory.Study):
     again = memory.study(SMALL, SMALL.build().eval(), every=28, n_decoded=300, n_tampered=150)
     assert again == studied
+
+
+NOISY = replace(SMALL, network=replace(SMALL.network, cells=Cells(20, 20, noise_std=0.05)))
+
+
+def test_decoders_of_a_noisy_network_are_judged_on_other_noise(monkeypatch: pytest.MonkeyPatch):
+    drawn, draw = [], LSNN.draw_noise
+    monkeypatch.setattr(LSNN, "draw_noise", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    memory.study(NOISY, NOISY.build().eval(), every=126, n_decoded=200, n_tampered=100)
+    fitted, judged, (tampered,) = drawn[:2], drawn[2:4], drawn[4:]
+    assert len({noise.numpy().tobytes() for noise in (*fitted, *judged)}) == 4
+    assert tampered.equal(judged[0])
+
+
+def test_a_noisy_trial_with_which_nothing_is_done_goes_on_as_it_was(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        sys.modules["lsnn.memory.study"], "TAMPERINGS", {"nothing": lambda network, state, order: (network, state)}
+    )
+    tampered = memory.study(NOISY, NOISY.build().eval(), every=84, n_decoded=2, n_tampered=100).tampered
+    assert tampered.right["nothing"] == [tampered.intact] * 2
 
 
 @pytest.mark.parametrize(("experiment", "every", "message"), [
