@@ -111,7 +111,8 @@ def _count(batches: list[Batch]) -> int:
 
 def _noise(experiment: Experiment, network: LSNN, split: Split, index: int, batch: Batch) -> Tensor | None:
     """Of the current, for whole trials: each batch has its own, whatever is done to it."""
-    return network.draw_noise(*batch.inputs.shape[:2], generator_for(experiment.seed, f"memory/{split}", index))
+    steps, n = batch.inputs.shape[:2]
+    return network.draw_noise(steps, n, generator_for(experiment.seed, f"memory/{split}", index))
 
 
 def _decode(experiment: Experiment, network: LSNN, fit: list[Batch], judge: list[Batch], every: int) -> Decoded:
