@@ -188,6 +188,8 @@ def test_poisson_follows_from_its_generator(seed: int, rate_hz: float, n_steps: 
         (lambda: tuning(torch.zeros(1), 1, 0.0, 1.0), "need n_channels >= 2 and low < high, got 1, 0.0 and 1.0"),
         (lambda: tuning(torch.zeros(1), 9, 1.0, 1.0), "need n_channels >= 2 and low < high, got 9, 1.0 and 1.0"),
         (lambda: tuning(torch.zeros(1), 9, 0.0, 1.0, sigma=0.0), "sigma must be positive, got 0.0"),
+        (lambda: tuning(torch.arange(3), 9, 0.0, 1.0), "value must be floating point, got torch.int64"),
+        (lambda: population_rate(torch.arange(3), 9, 0.0, 1.0, seeded()), "value must be floating point"),
         (lambda: population_rate(torch.zeros(1), 9, 0.0, 1.0, seeded(), max_rate_hz=1001.0), "0 ... 1000 Hz"),
         (lambda: poisson_held(torch.tensor([[1001.0]]), 9, seeded()), "0 ... 1000 Hz"),
         (lambda: poisson(torch.tensor([5.0, -1.0]), 9, seeded()), r"got -1 \.\.\. 5 Hz"),

@@ -16,7 +16,7 @@ from lsnn.config import decode, encode
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment, Spiking
 from lsnn.ppo import Ppo
-from lsnn.presets import PRESETS, described, preset
+from lsnn.presets import PRESETS, Preset, described, preset
 from lsnn.results import n_parameters
 from lsnn.tasks import Navigation, SequentialMnist
 from lsnn.trainer import Trainer
@@ -361,3 +361,8 @@ def test_presets_are_described_without_the_one_before():
     assert texts["timit-lif"] == f"{PRESETS['timit'].summary}; here with 400 regular neurons"
     assert texts["navigation-small-lif"].startswith(f"{PRESETS['navigation-small'].summary}; here with 140")
     assert not [text for text in texts.values() if "the same" in text]
+
+
+def test_a_preset_that_is_the_same_as_none_is_described_by_its_summary(monkeypatch):
+    monkeypatch.setitem(PRESETS, "mine", Preset("the same with less", PRESETS["smnist"].experiment))
+    assert described("mine") == "the same with less"

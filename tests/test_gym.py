@@ -95,6 +95,18 @@ def test_an_unknown_render_mode_is_told():
         lsnn.gym.NavigationEnv(render_mode="human")
 
 
+@pytest.mark.parametrize("shape", [(2, 4), (8,), (4, 2, 1)])
+def test_actions_of_another_shape_are_told(shape: tuple[int, ...]):
+    envs = lsnn.gym.NavigationVectorEnv(4)
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match=r"actions must have shape \(4, 2\), got"):
+        envs.step(np.zeros(shape, np.float32))
+    env = lsnn.gym.NavigationEnv()
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"actions must have shape \(2,\), got \(1, 2\)"):
+        env.step(np.zeros((1, 2), np.float32))
+
+
 def test_stepping_before_reset_is_told():
     with pytest.raises(gymnasium.error.ResetNeeded, match="call reset first"):
         lsnn.gym.NavigationEnv().step(np.zeros(2, np.float32))

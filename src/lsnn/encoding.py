@@ -76,6 +76,8 @@ def tuning(
         raise ValueError(
             f"need n_channels >= 2 and low < high, got {n_channels}, {low} and {high}; tuning spans a range"
         )
+    if not value.is_floating_point():
+        raise ValueError(f"value must be floating point, got {value.dtype}; convert it with .float()")
     sigma = (high - low) / 10 if sigma is None else sigma
     if sigma <= 0:
         raise ValueError(f"sigma must be positive, got {sigma}; None takes a tenth of the range")

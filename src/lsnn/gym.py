@@ -58,7 +58,7 @@ class NavigationEnv(gymnasium.Env[Array, Array]):
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Move; info says whether the goal was reached, and whether the rim was in the way."""
         arenas = _begun(self._arenas)
-        reward = arenas.act(_actions(action, (1, 2)))
+        reward = arenas.act(_actions(action, (2,))[None])
         info = {name: bool(happened[0]) for name, happened in arenas.outcome().items()}
         return _observation(arenas)[0], float(reward[0]), False, arenas.step == self.world.steps, info
 
@@ -146,8 +146,11 @@ def _observation(arenas: Arenas) -> Array:
     return seen.astype(np.int8) if seen.dtype == np.uint8 else seen
 
 
-def _actions(action: Array, shape: tuple[int, int]) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(action, np.float32).reshape(shape))
+def _actions(action: Array, shape: tuple[int, ...]) -> torch.Tensor:
+    found = np.asarray(action, np.float32)
+    if found.shape != shape:
+        raise ValueError(f"actions must have shape {shape}, got {found.shape}; a move has two components")
+    return torch.from_numpy(found)
 
 
 def _picture(arenas: Arenas, which: int) -> Array:

@@ -63,7 +63,14 @@ def _load(folder: Path, side: int) -> Omniglot:
         _read(archive, side, found)
     if len(found) < 3:
         raise ValueError(f"{folder} has {len(found)} alphabets; train, validation and test need one each")
-    return Omniglot({name: _stacked(folder, name, found[name]) for name in sorted(found)})
+    alphabets = {name: _stacked(folder, name, found[name]) for name in sorted(found)}
+    counts = {drawings.shape[1] for drawings in alphabets.values()}
+    if len(counts) > 1:
+        raise ValueError(
+            f"{folder}: characters have {min(counts)} drawings in some alphabets and {max(counts)} in others; "
+            "fetch the files again"
+        )
+    return Omniglot(alphabets)
 
 
 def _read(archive: Path, side: int, found: dict[str, dict[str, dict[str, np.ndarray]]]) -> None:

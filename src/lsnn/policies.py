@@ -31,7 +31,7 @@ class Policy(Protocol):
 
 
 class Gaussian(NamedTuple):
-    """Independent normal numbers, the components of a vector."""
+    """Independent normal numbers, the components of a vector; every variance must be positive."""
 
     mean: Float[Tensor, "... n_action"]
     variance: Float[Tensor, "... n_action"]

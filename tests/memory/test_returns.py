@@ -82,6 +82,13 @@ def test_study_has_shares_that_grow_and_do_not_exceed_one():
     assert found == memory.study_returns(task, acting_experiment(task=task).build().eval(), 70)
 
 
+@pytest.mark.parametrize("n", [-1, 0, 1])
+def test_one_agent_has_nobody_to_exchange_with(n: int):
+    experiment = acting_experiment()
+    with pytest.raises(ValueError, match=f"n must be at least 2, got {n}"):
+        memory.study_returns(experiment.task, experiment.build().eval(), n)
+
+
 def test_agents_that_find_nothing_cannot_be_studied():
     task = Navigation(steps=10, n_channels=10, n_reward=5)
     with pytest.raises(ValueError, match="none of 4 agents had found its goal by step 5"):

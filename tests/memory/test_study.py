@@ -1,12 +1,13 @@
 """A study of an untrained network on small images: what must come out whatever was learned."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lsnn import Cells, cli, memory, training
+from lsnn import LSNN, Cells, cli, memory, training
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.memory.moments import EVERYTHING, SEEN
 from lsnn.tasks import SequentialMnist
@@ -50,6 +51,26 @@ def test_study_is_the_same_at_every_call(studied: memory.Study):
     assert again == studied
 
 
+NOISY = replace(SMALL, network=replace(SMALL.network, cells=Cells(20, 20, noise_std=0.05)))
+
+
+def test_decoders_of_a_noisy_network_are_judged_on_other_noise(monkeypatch: pytest.MonkeyPatch):
+    drawn, draw = [], LSNN.draw_noise
+    monkeypatch.setattr(LSNN, "draw_noise", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    memory.study(NOISY, NOISY.build().eval(), every=126, n_decoded=200, n_tampered=100)
+    fitted, judged, (tampered,) = drawn[:2], drawn[2:4], drawn[4:]
+    assert len({noise.numpy().tobytes() for noise in (*fitted, *judged)}) == 4
+    assert tampered.equal(judged[0])
+
+
+def test_a_noisy_trial_with_which_nothing_is_done_goes_on_as_it_was(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        sys.modules["lsnn.memory.study"], "TAMPERINGS", {"nothing": lambda network, state, order: (network, state)}
+    )
+    tampered = memory.study(NOISY, NOISY.build().eval(), every=84, n_decoded=2, n_tampered=100).tampered
+    assert tampered.right["nothing"] == [tampered.intact] * 2
+
+
 @pytest.mark.parametrize(("experiment", "every", "message"), [
     (TINY, 5, "store-recall does not ask for one class per trial"),
     (SMALL, 0, "every must lie in 1 ... 189, three quarters of a trial, got 0"),
@@ -58,6 +79,12 @@ def test_study_is_the_same_at_every_call(studied: memory.Study):
 def test_what_cannot_be_studied_is_named(experiment: Experiment, every: int, message: str):
     with pytest.raises(ValueError, match=message):
         memory.study(experiment, experiment.build(), every, 10, 10)
+
+
+@pytest.mark.parametrize(("n_decoded", "n_tampered"), [(1, 50), (0, 50), (50, 1), (50, -1)])
+def test_fewer_than_two_examples_are_refused(n_decoded: int, n_tampered: int):
+    with pytest.raises(ValueError, match=f"must be at least 2, got {n_decoded} and {n_tampered}"):
+        memory.study(SMALL, SMALL.build().eval(), 84, n_decoded, n_tampered)
 
 
 def test_command_writes_page_figure_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -95,6 +95,10 @@ def test_eight_alphabets_split_as_the_docs_say():
         (lambda folder: add(folder / "small1.zip", b"\x89PNG"), "0009_09.png cannot be read"),
         (lambda folder: add(folder / "small1.zip", png(0)[:60]), "0009_09.png cannot be read"),
         (lambda folder: add(folder / "small1.zip", png(0)), "characters of Alpha have 1 to 5 drawings"),
+        (
+            lambda folder: write_zip(folder / "small1.zip", ALPHABETS[:2], n_drawings=4),
+            "characters have 4 drawings in some alphabets and 5 in others",
+        ),
     ],
 )
 def test_damaged_files_are_one_clear_line(tmp_path, break_it, message: str):
@@ -204,7 +208,14 @@ def test_analysis_scores_network_and_memory(task):
     torch.testing.assert_close(analysis["instance/network"], torch.stack(expected))
     table = task.table({"oracle": analysis, "other": analysis})
     assert table.share and table.header == ("1", "2")
-    assert [name for name, _ in table.rows] == ["oracle", "other", "nearest drawing so far", "guessing"]
+    assert [name for name, _ in table.rows] == ["oracle", "other", "nearest drawing so far", "counting labels"]
+
+
+def test_who_counts_labels_knows_the_last_one(task):
+    for batch in task.evaluation("test", 7):
+        named = task._least_shown(batch)
+        assert named[-1].equal(batch.target[-1])  # one label has a drawing left
+        assert not (named[1] == batch.target[0]).any()
 
 
 def test_memory_names_copies_of_drawings_it_has_seen(data):
@@ -221,6 +232,7 @@ def test_memory_names_copies_of_drawings_it_has_seen(data):
 def test_same_episodes_whatever_the_time_an_image_is_shown(task):
     other = replace(task, image_ms=1, data=None)
     assert task.comparable(other) and not task.comparable(replace(task, n_classes=4))
+    assert not any(task.comparable(replace(task, **{name: 5})) for name in ("n_validation", "n_test"))
     targets = [
         torch.cat([b.target for b in t.evaluation("test", n)], 1)
         for t, n in ((task, 3), (replace(task, image_ms=1), 7))
@@ -244,7 +256,7 @@ def test_trains_from_start_to_end(task, tmp_path):
     assert (tmp_path / "run" / runs.ANALYSIS).exists()
     run = read_run(tmp_path / "run")
     assert {"learning", "activity"} <= {plate.name for plate in plates_of(run)}
-    assert "| guessing | 33.3 % | 33.3 % |" in page_of(run, [])
+    assert "| counting labels |" in page_of(run, [])
 
 
 def test_lstm_has_as_many_parameters():

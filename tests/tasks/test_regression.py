@@ -179,6 +179,12 @@ def test_unseen_functions_do_not_depend_on_how_they_are_shown():
     assert not SMALL.unseen("validation")[1].y[:, :6].equal(SMALL.unseen("test")[1].y[:, :6])
 
 
+def test_tasks_are_compared_by_what_decides_alone():
+    assert not replace(SMALL, easiest=2.0).comparable(replace(SMALL, weight_range=1.0))
+    assert not replace(SMALL, n_train_examples=22).comparable(replace(SMALL, settled=23))
+    assert not any(SMALL.comparable(replace(SMALL, **{name: 5})) for name in ("n_validation", "n_test"))
+
+
 def test_score_counts_from_the_example_where_it_settles():
     batch = SMALL.batch("train", 2, seeded())
     readout = torch.zeros(240, 2, 1)

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from itertools import product
 
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from lsnn.tasks import StoreRecall
+from tests.helpers import ROOT
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -62,6 +64,16 @@ def commands(task: StoreRecall, n: int) -> Counter[str]:
     _, _, store, recall = task.symbols(n, seeded()).shown.unbind(dim=2)
     code = (store.int() + 2 * recall.int()).t().tolist()
     return Counter("".join(".SR"[k] for k in sequence) for sequence in code)
+
+
+def test_distractors_last_as_long_as_the_docs_say():
+    gaps = [
+        stretch.index("R")
+        for pattern in commands(StoreRecall(), 20_000).elements()
+        for stretch in pattern.split("S")[1:]
+    ]
+    stated = re.search(r"distractors follow for (\S+) s", (ROOT / "docs/experiments/store-recall.md").read_text())
+    assert stated and 0.2 * sum(gaps) / len(gaps) == pytest.approx(float(stated[1]), abs=0.01)
 
 
 @pytest.mark.parametrize(("n_slots", "delay"), [(3, 6.0), (6, 1.0), (7, 3.0)])

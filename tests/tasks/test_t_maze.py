@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -64,8 +66,19 @@ def test_cues_are_drawn_anew_after_each_turn():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"length": 5}, {"steps": 40}, {"cue_length": 0}, {"rate_hz": 0.0}, {"readout_scale": 0.0}]
+    ("settings", "message"),
+    [
+        ({"length": 5}, "length must be at least 10, got 5; usual"),
+        ({"steps": 40}, "steps must be at least 41, got 40; usual"),
+        ({"cue_length": 0}, "cue_length must be at least 1, got 0; usual"),
+        ({"rate_hz": 0.0}, r"rate_hz must lie in \(0, 1000\], got 0.0"),
+        ({"readout_scale": 0.0}, "readout_scale must be positive and finite, got 0.0; usual"),
+        ({"n_test": 0}, "n_test must be at least 1, got 0"),
+        ({"n_validation": -3}, "n_validation must be at least 1, got -3"),
+        ({"error_cost": -0.5}, "error_cost must be finite and not negative, got -0.5; usual"),
+        ({"error_cost": math.nan}, "error_cost must be finite and not negative, got nan"),
+    ],
 )
-def test_impossible_settings_are_told(settings):
-    with pytest.raises(ValueError, match="usual"):
+def test_impossible_settings_are_told(settings, message: str):
+    with pytest.raises(ValueError, match=message):
         TMaze(**settings)

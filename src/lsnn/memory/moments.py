@@ -1,7 +1,7 @@
 """A trial cut into stretches, and the network's state between them."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
@@ -34,12 +34,17 @@ class Moment(NamedTuple):
 
 
 @torch.no_grad()
-def moments(network: LSNN, inputs: Shaped[Tensor, "time batch n_in"], every: int, **run: Any) -> Iterator[Moment]:
-    """Run over ``inputs`` from rest, and stop every so many steps.  ``run`` goes to the network."""
+def moments(
+    network: LSNN,
+    inputs: Shaped[Tensor, "time batch n_in"],
+    every: int,
+    noise: Float[Tensor, "time batch n"] | None = None,
+) -> Iterator[Moment]:
+    """Run over ``inputs`` from rest, and stop every so many steps.  noise: of `LSNN.draw_noise`."""
     state, adaptive = None, network.constants().beta > 0
     for start in range(0, len(inputs), every):
         stretch = inputs[start : start + every]
-        activity, state = network(stretch, state, **run)
+        activity, state = network(stretch, state, noise=None if noise is None else noise[start : start + every])
         on_the_way = state.pending.split(every)  # of delays longer than a stretch, one sum for each stretch
         variables = {
             "thresholds": state.b[:, adaptive],

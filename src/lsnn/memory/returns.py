@@ -55,6 +55,8 @@ def study_returns(task: Navigation, network: LSNN, n: int = 512) -> Returns:
     n: episodes.  The same ones for every exchange, up to where it is made.
     Raises ValueError for fewer than two, and where no pair can be counted.
     """
+    if n < 2:
+        raise ValueError(f"n must be at least 2, got {n}; an agent exchanges its state with another")
     at = task.steps // 2
     after = torch.linspace(0, task.steps // 5, POINTS + 1).round().long()[1:]
     gone = {

@@ -9,11 +9,10 @@ from torch.nn import functional as F
 
 from lsnn.experiments import Experiment
 from lsnn.memory.decoding import Decoder, Explained, Sums
-from lsnn.memory.moments import Moment, moments
+from lsnn.memory.moments import moments
 from lsnn.memory.tampering import TAMPERINGS, derangement
 from lsnn.network import LSNN
 from lsnn.seeding import generator_for
-from lsnn.supervised import noise_source
 from lsnn.tasks import Batch, Split, Task
 
 Shares = dict[str, list[float | None]]
@@ -65,7 +64,8 @@ def study(
     n_tampered: examples of the validation set whose trials are tampered with, one fewer where it would be alone in a
         batch.
 
-    Raises ValueError for a task that asks for something else, and for stretches that are no shorter than a trial.
+    Raises ValueError for a task that asks for something else, for stretches that are no shorter than a trial, and for
+    fewer than two examples.
     """
     task = experiment.task
     if not isinstance(task, Task):
@@ -76,6 +76,10 @@ def study(
         raise ValueError(f"{task.name} does not ask for one class per trial, which a study of memory needs")
     if not 1 <= every <= 3 * steps // 4:
         raise ValueError(f"every must lie in 1 ... {3 * steps // 4}, three quarters of a trial, got {every}")
+    if min(n_decoded, n_tampered) < 2:
+        raise ValueError(
+            f"n_decoded and n_tampered must be at least 2, got {n_decoded} and {n_tampered}; study more examples"
+        )
     some = [batch for batch in _examples(experiment, "validation", n_tampered) if batch.target.shape[1] > 1]
     if not some:
         raise ValueError("exchanging needs at least two examples in a batch; study more examples")
@@ -105,8 +109,10 @@ def _count(batches: list[Batch]) -> int:
     return sum(batch.target.shape[1] for batch in batches)
 
 
-def _walk(experiment: Experiment, network: LSNN, batch: Batch, every: int) -> Iterator[Moment]:
-    return moments(network, batch.inputs, every, **noise_source(network, experiment.seed, 0, "memory"))
+def _noise(experiment: Experiment, network: LSNN, split: Split, index: int, batch: Batch) -> Tensor | None:
+    """Of the current, for whole trials: each batch has its own, whatever is done to it."""
+    steps, n = batch.inputs.shape[:2]
+    return network.draw_noise(steps, n, generator_for(experiment.seed, f"memory/{split}", index))
 
 
 def _decode(experiment: Experiment, network: LSNN, fit: list[Batch], judge: list[Batch], every: int) -> Decoded:
@@ -114,9 +120,10 @@ def _decode(experiment: Experiment, network: LSNN, fit: list[Batch], judge: list
     classes, pasts = _decoders(experiment, network, fit, every, recalled_at)
     right = {key: 0 for key in classes}
     explained = {(name, k): Explained() for name in pasts for k in range(recalled_at // every)}
-    for batch in judge:
+    for index, batch in enumerate(judge):
         seen: list[Tensor] = []
-        for moment in _walk(experiment, network, batch, every):
+        noise = _noise(experiment, network, "validation", index, batch)
+        for moment in moments(network, batch.inputs, every, noise):
             seen.append(moment.seen)
             for name in moment.columns:
                 answer = classes[moment.step, name](moment.features).argmax(1)
@@ -142,9 +149,9 @@ def _decoders(
 ) -> tuple[dict[tuple[int, str], Decoder], dict[str, Decoder]]:
     """Of the class, by step and variable; of all input up to `recalled_at`, by variable."""
     of_class, of_past, columns = {}, Sums(), {}
-    for batch in fit:
+    for index, batch in enumerate(fit):
         wanted, seen = F.one_hot(batch.target[0], experiment.task.n_out), []
-        for moment in _walk(experiment, network, batch, every):
+        for moment in moments(network, batch.inputs, every, _noise(experiment, network, "train", index, batch)):
             seen.append(moment.seen)
             columns = moment.columns
             of_class.setdefault(moment.step, Sums()).add(moment.features, wanted)
@@ -155,20 +162,22 @@ def _decoders(
 
 
 def _tamper(experiment: Experiment, network: LSNN, batches: list[Batch], every: int) -> Tampered:
-    task, noise = experiment.task, noise_source(network, experiment.seed, 0, "memory")
+    task = experiment.task
     assert isinstance(task, Task)
     right: dict[tuple[int, str], float] = {}
     intact = 0.0
     for index, batch in enumerate(batches):
         order = derangement(batch.target.shape[1], generator_for(0, "tampering", index))
-        walked = list(_walk(experiment, network, batch, every))
+        noise = _noise(experiment, network, "validation", index, batch)
+        walked = list(moments(network, batch.inputs, every, noise))
         whole = torch.cat([moment.readout for moment in walked])
         intact += task.metrics(whole, batch)["accuracy"].sum().item()
         for moment in walked[:-1]:
             before, rest = whole[: moment.step], batch.inputs[moment.step :]
+            later = None if noise is None else noise[moment.step :]
             for name, tamper in TAMPERINGS.items():
                 other, state = tamper(network, moment.state, order)
-                readout = torch.cat([before, other(rest, state, **noise)[0].readout])
+                readout = torch.cat([before, other(rest, state, noise=later)[0].readout])
                 key = moment.step, name
                 right[key] = right.get(key, 0.0) + task.metrics(readout, batch)["accuracy"].sum().item()
     n, steps = _count(batches), list(dict.fromkeys(step for step, _ in right))

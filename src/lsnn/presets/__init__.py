@@ -20,8 +20,10 @@ def described(name: str) -> str:
     summary, base = PRESETS[name].summary, name
     if not summary.startswith(SAME):
         return summary
-    while base not in PRESETS or PRESETS[base].summary.startswith(SAME):
+    while base and (base not in PRESETS or PRESETS[base].summary.startswith(SAME)):
         base = base.rpartition("-")[0]
+    if not base:
+        return summary
     return f"{PRESETS[base].summary}; here{summary.removeprefix(SAME)}"
 
 

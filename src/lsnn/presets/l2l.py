@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.neuron import Cells
-from lsnn.presets.preset import PaperRow, Preset, with_cells
+from lsnn.presets.preset import PaperRow, Preset, lif
 from lsnn.tasks.few_shot import FewShotOmniglot
 from lsnn.tasks.regression import Regression, Sines, TargetNetworks
 
@@ -50,13 +50,6 @@ _recalled = "Bellec et al. 2018, recalled with little certainty"
 _mse = (PaperRow("mse", 0.0056, "mean over functions", _recalled),)
 
 
-def _lif(experiment: Experiment) -> Experiment:
-    """The same with regular neurons only."""
-    assert isinstance(experiment.network, Spiking)
-    cells = experiment.network.cells
-    return with_cells(experiment, replace(cells, n_regular=cells.n, n_adaptive=0))
-
-
 def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
     """An LSTM with as many parameters, which sees numbers: one step per example."""
     if isinstance(experiment.task, Regression):
@@ -74,7 +67,7 @@ L2L: dict[str, Preset] = {
         _mse,
         ours_for="l2l-teacher-paper",
     ),
-    "l2l-teacher-lif": Preset("the same with 300 regular neurons", _lif(_teacher)),
+    "l2l-teacher-lif": Preset("the same with 300 regular neurons", lif(_teacher)),
     "l2l-teacher-lstm": Preset(
         "the same with an LSTM of as many parameters, on numbers", replace(_lstm(_teacher, 210), lr=0.003)
     ),
@@ -84,12 +77,12 @@ L2L: dict[str, Preset] = {
         replace(_teacher_paper, task=TargetNetworks(weight_range=1.0, scaling="none")),
     ),
     "l2l-sine": Preset("learn a sine from examples: 60 regular, 40 adaptive neurons; our recipe", _sine),
-    "l2l-sine-lif": Preset("the same with 100 regular neurons", _lif(_sine)),
+    "l2l-sine-lif": Preset("the same with 100 regular neurons", lif(_sine)),
     "l2l-sine-lstm": Preset("the same with an LSTM of as many parameters, on numbers", _lstm(_sine, 85)),
     "l2l-sine-paper": Preset("the same with the paper's settings", _sine_paper),
     "omniglot": Preset(
         "name characters after a few drawings of each, 5 at a time: 180 regular, 120 adaptive neurons", _omniglot
     ),
-    "omniglot-lif": Preset("the same with 300 regular neurons", _lif(_omniglot)),
+    "omniglot-lif": Preset("the same with 300 regular neurons", lif(_omniglot)),
     "omniglot-lstm": Preset("the same with an LSTM of as many parameters, one step per image", _lstm(_omniglot, 104)),
 }

@@ -5,7 +5,7 @@ from dataclasses import replace
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.neuron import Cells
 from lsnn.ppo import Ppo
-from lsnn.presets.preset import Preset, with_cells
+from lsnn.presets.preset import Preset, lif
 from lsnn.tasks.navigation import Navigation
 from lsnn.tasks.t_maze import TMaze
 
@@ -68,13 +68,6 @@ _t_maze = replace(
 )
 
 
-def _lif(experiment: Experiment) -> Experiment:
-    """The same with regular neurons only."""
-    assert isinstance(experiment.network, Spiking)
-    cells = experiment.network.cells
-    return with_cells(experiment, replace(cells, n_regular=cells.n, n_adaptive=0))
-
-
 def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
     """An LSTM with as many parameters, on the same spikes."""
     network = NonSpiking("lstm", n_hidden, readout_std=0.1)
@@ -87,14 +80,14 @@ NAVIGATION: dict[str, Preset] = {
         _navigation,
         ours_for="navigation-paper",
     ),
-    "navigation-lif": Preset("the same with 400 regular neurons", _lif(_navigation)),
+    "navigation-lif": Preset("the same with 400 regular neurons", lif(_navigation)),
     "navigation-lstm": Preset("the same with an LSTM of as many parameters", _lstm(_navigation, 52)),
     "navigation-paper": Preset("the same with the paper's settings", _paper),
     "navigation-small": Preset(
         "find one of four hidden goals, and go back: 80 regular, 60 adaptive neurons; a quarter of an hour", _small
     ),
-    "navigation-small-lif": Preset("the same with 140 regular neurons", _lif(_small)),
+    "navigation-small-lif": Preset("the same with 140 regular neurons", lif(_small)),
     "navigation-small-lstm": Preset("the same with an LSTM of as many parameters", _lstm(_small, 13)),
     "t-maze": Preset("walk down a corridor, and turn where a cue said: 60 regular, 40 adaptive neurons", _t_maze),
-    "t-maze-lif": Preset("the same with 100 regular neurons", _lif(_t_maze)),
+    "t-maze-lif": Preset("the same with 100 regular neurons", lif(_t_maze)),
 }

@@ -41,6 +41,13 @@ def with_cells(experiment: Experiment, cells: Cells) -> Experiment:
     return replace(experiment, network=replace(experiment.network, cells=cells))
 
 
+def lif(experiment: Experiment) -> Experiment:
+    """The same with regular neurons only."""
+    assert isinstance(experiment.network, Spiking)
+    cells = experiment.network.cells
+    return with_cells(experiment, replace(cells, n_regular=cells.n, n_adaptive=0))
+
+
 def with_cell(experiment: Experiment, cell: RecurrentKind, n_hidden: int) -> Experiment:
     """The same with a network that does not spike."""
     return replace(experiment, network=NonSpiking(cell, n_hidden))

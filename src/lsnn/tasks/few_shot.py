@@ -32,8 +32,9 @@ class Shown(NamedTuple):
 class FewShotOmniglot:
     """Episodes of characters never seen before: with each image comes the label of the one before.
 
-    Five characters with labels drawn anew for each episode, ten drawings of each, in random order: the label of a
-    character can be known only from the second of its drawings on.  Pixels and the one-hot label before enter as
+    Five characters with labels drawn anew for each episode, ten drawings of each, in random order: which label a
+    character has can be learned only from the second of its drawings on.  As every label comes ten times, counting
+    them alone names more than chance.  Pixels and the one-hot label before enter as
     currents; the mean readout while an image is shown names it.  Alphabets are split, so that characters tested are
     of alphabets never trained on.
     Source: Santoro et al. 2016 (memory-augmented networks), asked for by a reviewer of Bellec et al. 2018; sizes of
@@ -148,14 +149,16 @@ class FewShotOmniglot:
     def analyse(
         self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
     ) -> dict[str, Tensor]:
-        """instance/NAME: accuracy by instance, (instance), of the network and of a memory of all drawings."""
-        right: dict[str, list[Tensor]] = {"network": [], "nearest drawing so far": []}
+        """instance/NAME: accuracy by instance, (instance), of the network, of a memory of all drawings, and of who
+        looks at none of them and counts labels."""
+        right: dict[str, list[Tensor]] = {"network": [], "nearest drawing so far": [], "counting labels": []}
         found = []
         with torch.no_grad():
             for batch in self.evaluation(split, 25):
                 answers = window_mean(network(batch.inputs, **run)[0].readout, self.image_ms).argmax(2)
                 right["network"].append((answers == batch.target).flatten())
                 right["nearest drawing so far"].append((self._nearest(batch) == batch.target).flatten())
+                right["counting labels"].append((self._least_shown(batch) == batch.target).flatten())
                 found.append(instances(batch.target).flatten())
         instance = torch.cat(found)
         return {
@@ -170,17 +173,21 @@ class FewShotOmniglot:
         (_, first), *_ = analyses.items()
         at = [k for k in AT_INSTANCES if k <= self.n_instances]
         curves = {name: analysis["instance/network"] for name, analysis in analyses.items()}
-        curves["nearest drawing so far"] = first["instance/nearest drawing so far"]
+        curves |= {key.removeprefix("instance/"): first[key] for key in first if key != "instance/network"}
         rows = [(name, tuple(curve[k - 1].item() for k in at)) for name, curve in curves.items()]
-        rows.append(("guessing", (1 / self.n_classes,) * len(at)))
         return Table("accuracy at a character's instance", tuple(map(str, at)), rows, share=True)
 
     def comparable(self, other: object) -> bool:
         """Whether the other task has the same episodes, wherever the files are and however long images are shown."""
         if not isinstance(other, FewShotOmniglot):
             return False
-        free = {name: getattr(self, name) for name in ("image_ms", "rotate", "logit_scale", "n_validation", "data")}
+        free = {name: getattr(self, name) for name in ("image_ms", "rotate", "logit_scale", "data")}
         return replace(other, **free) == self
+
+    def _least_shown(self, batch: Batch) -> Int64[Tensor, "image n"]:
+        """The label that came least so far, and so has most drawings left."""
+        come = functional.one_hot(batch.target, self.n_classes)
+        return (come.cumsum(0) - come).argmin(2)
 
     def _nearest(self, batch: Batch) -> Int64[Tensor, "image n"]:
         """Label of the most similar drawing seen so far, by the distance of pixels; label 0 at first."""

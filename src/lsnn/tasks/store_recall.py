@@ -54,7 +54,8 @@ class StoreRecall:
     slot_ms: int = 200
     """duration of a slot, ms"""
     delay: float = 6.0
-    """expected number of slots from STORE to RECALL, and from RECALL to STORE, in a sequence without end"""
+    """mean number of slots before a command that may come, as drawn; valid sequences of 12 slots have 3.7 between STORE
+    and RECALL"""
     n_evaluation: int = 1024
     """sequences in an evaluation"""
 

@@ -50,7 +50,11 @@ class TMaze:
         for name, least in (("cue_length", 1), ("length", self.cue_length), ("steps", self.length + 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}; usual are 10, 40, 300")
-
+        for name in ("n_validation", "n_test"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.error_cost < math.inf:
+            raise ValueError(f"error_cost must be finite and not negative, got {self.error_cost}; usual is 0")
         if not 0 < self.readout_scale < math.inf:
             raise ValueError(f"readout_scale must be positive and finite, got {self.readout_scale}; usual is 1")
         if not 0 < self.rate_hz <= 1000:

@@ -136,7 +136,7 @@ class Analysed(Protocol):
         ...
 
     def comparable(self, other: object) -> bool:
-        """Whether networks of that task are asked the same, so that they may stand in one table."""
+        """Whether networks of that task are asked the same, in validation and test, and may stand in one table."""
         ...
 
 

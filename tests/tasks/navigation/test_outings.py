@@ -55,7 +55,12 @@ def test_the_table_has_the_networks_first_and_then_what_the_first_is_compared_wi
 
 @pytest.mark.parametrize(
     ("changes", "same"),
-    [({"encoding": "values", "n_validation": 3}, True), ({"n_goals": 4}, False), ({"steps": 81}, False)],
+    [
+        ({"encoding": "values", "n_channels": 9}, True),
+        ({"n_goals": 4}, False),
+        ({"steps": 81}, False),
+        ({"n_validation": 3}, False),
+    ],
 )
 def test_agents_are_comparable_in_the_same_arenas_however_they_see_them(changes, same):
     assert TASK.comparable(replace(TASK, **changes)) == same

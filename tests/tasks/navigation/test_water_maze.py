@@ -1,6 +1,8 @@
 import math
 from dataclasses import replace
+from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,6 +54,16 @@ def test_short_actions_move_by_a_scale_times_the_action():
     torch.testing.assert_close(torch.from_numpy(arenas.position), torch.tensor([[0.11, 0.195]], dtype=torch.float64))
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_actions_that_are_no_numbers_are_refused_and_move_nobody(value: float):
+    arenas = Navigation().begin(3, seeded())
+    actions, before = torch.zeros(3, 2), arenas.position.copy()
+    actions[1, 0] = value
+    with pytest.raises(ValueError, match="actions must be finite"):
+        arenas.act(actions)
+    assert (arenas.position == before).all() and arenas.step == 0
+
+
 def test_blocked_move_ends_where_it_crosses_the_rim():
     arenas = at(Navigation(a_scale=0.8), (0.0, 0.6), (-0.85, 0.0))
     reward = arenas.act(torch.tensor([[1.0, 0.0]]))
@@ -95,6 +107,11 @@ def test_starts_are_uniform_in_the_disc_outside_the_goal():
     overlap = 1 - 0.25 / share.item()  # of the goal with the disc, as a share of the disc
     assert in_disc.mean() == pytest.approx(0.25, abs=0.01)
     assert overlap == pytest.approx(0.07, abs=0.03)  # paper.md's Monte Carlo: 7 %
+
+
+def test_starts_are_found_beside_the_largest_goal():
+    arenas = Navigation(goal_radius=1.75).begin(5000, seeded())
+    assert np.hypot(*(arenas.position - arenas.goal).T).min() > 1.75
 
 
 def test_start_inside_the_goal_counts_in_the_next_step_where_asked():
@@ -168,8 +185,14 @@ def test_episodes_follow_from_the_generator():
 def test_spread_is_a_variance_or_a_deviation():
     readout = torch.randn(3, 5, generator=seeded())
     variance, deviation = (Navigation(spread=what).policy(readout).variance for what in ("variance", "deviation"))
-    torch.testing.assert_close(variance, readout[:, 2:4].sigmoid())
+    assert variance.equal(readout[:, 2:4].sigmoid())
     torch.testing.assert_close(deviation.sqrt(), variance)
+
+
+@pytest.mark.parametrize("spread", ["variance", "deviation"])
+def test_a_spread_far_down_leaves_densities_finite(spread: Literal["variance", "deviation"]):
+    policy = Navigation(spread=spread, readout_scale=5.0).policy(torch.full((4, 5), -20.0))
+    assert policy.log_prob(policy.sample(seeded())).isfinite().all() and policy.entropy().isfinite().all()
 
 
 def test_policy_and_value_pass_gradients_to_every_readout():
@@ -186,7 +209,7 @@ def test_policy_and_value_pass_gradients_to_every_readout():
     [
         ({"a_scale": 0.0}, "a_scale must be positive and finite, got 0.0; the paper has 0.02"),
         ({"goal_distance": 1.2}, "goal_distance must lie in"),
-        ({"goal_radius": 1.9}, "covers all of the disc"),
+        ({"goal_radius": 1.84}, "covers almost all of the disc, got 1.84"),
         ({"max_rate_hz": 1000.0}, "a step is 1 ms, the paper has 500"),
         ({"n_goals": 0}, "n_goals must be at least 1, got 0"),
         ({"wall_cost": -1.0}, "wall_cost must not be negative"),

@@ -62,9 +62,12 @@ class Arenas:
             raise ValueError(f"the episodes are over after {world.steps} steps; begin new ones")
         if actions.shape != (self.n, 2):
             raise ValueError(f"actions must have shape {(self.n, 2)} (n, 2), got {tuple(actions.shape)}")
-        self._positions[now] = self.position
         move = actions.detach().double().numpy()
-        move = move * (world.a_scale / np.maximum(_norm(move), 1))[:, None]
+        length = _norm(move)
+        if not math.isfinite(length.dot(length)):  # the cheapest way to ask: the loop is hot
+            raise ValueError("actions must be finite, got NaN or infinity; look for what made them so")
+        self._positions[now] = self.position
+        move = move * (world.a_scale / np.maximum(length, 1))[:, None]
         arrival = self.position + move
         blocked = _norm(arrival) > 1
         if blocked.any():
@@ -105,11 +108,12 @@ class Arenas:
 
     def _starts(self, which: NDArray[np.int64]) -> NDArray[np.float64]:
         """Positions drawn uniformly in the disc for these episodes."""
-        start = np.sqrt(self._uniform(len(which)))[:, None] * _at_angle(2 * math.pi * self._uniform(len(which)))
-        if self.world.restart == "redraw":
-            inside = _norm(start - self.goal[which]) <= self.world.goal_radius
-            if inside.any():
-                start[inside] = self._starts(which[inside])
+        start, left = np.empty((len(which), 2)), np.arange(len(which))
+        while len(left):
+            start[left] = np.sqrt(self._uniform(len(left)))[:, None] * _at_angle(2 * math.pi * self._uniform(len(left)))
+            if self.world.restart == "count":
+                break
+            left = left[_norm(start[left] - self.goal[which[left]]) <= self.world.goal_radius]
         return start
 
     def _uniform(self, n: int) -> NDArray[np.float64]:

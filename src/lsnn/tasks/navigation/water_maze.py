@@ -17,17 +17,10 @@ from lsnn.tasks.navigation.searches import visits
 from lsnn.tasks.navigation.world import World
 from lsnn.tasks.task import Headline, Split, Table
 
-HOW_SHOWN = (
-    "encoding",
-    "n_channels",
-    "max_rate_hz",
-    "sharpness",
-    "n_reward",
-    "readout_scale",
-    "spread",
-    "n_validation",
-)
-"""fields of `Navigation` that are no part of the world"""
+HOW_SHOWN = ("encoding", "n_channels", "max_rate_hz", "sharpness", "n_reward", "readout_scale", "spread")
+"""fields of `Navigation` that change nothing about what is asked"""
+LEAST_VARIANCE = 1e-6
+"""of a move, in units of a_scale^2; trained networks stay hundreds of times above"""
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,8 @@ class Navigation(World):
         """Distribution of the move, in units of a_scale."""
         scaled = self.readout_scale * readout
         mean, spread = scaled[..., :2].tanh(), scaled[..., 2:4].sigmoid()
-        return Gaussian(mean, spread if self.spread == "variance" else spread.square())
+        variance = spread if self.spread == "variance" else spread.square()
+        return Gaussian(mean, variance.clamp(min=LEAST_VARIANCE))
 
     def value(self, readout: Float[Tensor, "... n_out"]) -> Float[Tensor, "..."]:
         """Estimate of the discounted rewards to come."""

@@ -52,10 +52,10 @@ class World:
                 )
         if not 0 <= self.goal_distance <= 1:
             raise ValueError(f"goal_distance must lie in [0, 1], in the disc, got {self.goal_distance}; 0.85 is usual")
-        if self.goal_radius >= 1 + self.goal_distance:
+        if self.goal_radius > 0.9 + self.goal_distance:  # two hundredths of the disc are free, or more
             raise ValueError(
-                f"goal_radius must be below 1 + goal_distance = {1 + self.goal_distance:g}, or the goal covers all of "
-                f"the disc, got {self.goal_radius}; the paper has 0.3"
+                f"goal_radius must be at most 0.9 + goal_distance = {0.9 + self.goal_distance:g}, or the goal covers "
+                f"almost all of the disc, got {self.goal_radius}; the paper has 0.3"
             )
         if not 0 <= self.wall_cost < math.inf:
             raise ValueError(f"wall_cost must not be negative, got {self.wall_cost}; 0 lets the agent lean on the rim")

@@ -41,7 +41,7 @@ class Family:
 
     name: ClassVar[str]
     headline: ClassVar[Headline] = Headline("mse", higher_is_better=False)
-    decisive: ClassVar[tuple[str, ...]] = ("n_examples", "settled", "n_test")
+    decisive: ClassVar[tuple[str, ...]] = ("n_examples", "settled", "n_validation", "n_test")
     """fields that unseen functions and the score follow from; a family adds its own"""
     windows_shown: ClassVar[int] = 50
     """examples of an episode that a figure of it shows"""

@@ -1,7 +1,7 @@
 """Learning to learn from a teacher: a family of functions, and what a network has learned of those it has not seen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,7 +31,4 @@ class Regression(Family):
 
     def comparable(self, other: object) -> bool:
         """Whether the other task has the same unseen functions and examples, however they are shown."""
-        if not isinstance(other, Regression) or type(other) is not type(self):
-            return False
-        free = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in self.decisive}
-        return replace(other, **free) == self
+        return type(other) is type(self) and all(getattr(self, name) == getattr(other, name) for name in self.decisive)
