@@ -284,6 +284,18 @@ def assert_same_bits_with_low_memory(problem: Problem) -> None:
     assert all(torch.equal(grads[name], grads_low[name]) for name in grads)
 
 
+def test_a_state_that_is_changed_after_a_run_does_not_change_its_gradient():
+    gradients = []
+    for change in (1, 0):
+        problem = Problem(n_ref=9, surrogate="gaussian", gain=3.0)
+        net, x, state = problem.net(), problem.signal(), problem.state()
+        activity, _ = compiled.run(x, net.synapses.wiring(), net.constants(), state, None, [])
+        assert activity.rate.sum() > 0
+        state.refractory.mul_(change)
+        gradients.append(torch.autograd.grad(activity.readout.sum(), state.v)[0])
+    assert gradients[0].any() and gradients[0].equal(gradients[1])
+
+
 @wirings
 @pytest.mark.parametrize("inputs", ["spikes", "currents"])
 @pytest.mark.parametrize("reset_delay", [0, 1])
