@@ -79,7 +79,7 @@ class Trainer:
         )
 
     def step(self) -> dict[str, float]:
-        """One training step.  Raises FloatingPointError, before anything has changed, where numbers blow up."""
+        """One training step.  Raises FloatingPointError where numbers blow up, before that pass changes anything."""
         self.network.train()
         started = time.perf_counter()
         batch = self.batch()
