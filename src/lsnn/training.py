@@ -244,7 +244,8 @@ def restore_network(run: Path) -> tuple[Experiment, nn.Module, int]:
     network, weights = experiment.build(), runs.read_tensors(run / runs.WEIGHTS)
     with _fitting(run, runs.WEIGHTS):
         network.load_state_dict(weights)
-    return experiment, network, runs.read_results(run)["iterations"]
+    results = runs.read_results(run)
+    return experiment, network, results.get("best_iteration", results["iterations"])
 
 
 @contextmanager
