@@ -91,10 +91,11 @@ def test_misuse_is_named(call, message):
 
 
 def test_operations_of_the_papers_lstm():
-    """A step of 128 units on one input is 4 x 128 x 129 multiply-accumulates; ten readouts once are 1,280."""
+    """A step of 128 units on one input is 4 x 128 x 129 multiply-accumulates; ten readouts of a decision are 1,280."""
     net, x = Recurrent("lstm", 1, 128, 10), inputs(steps=7, n_in=1)
-    counted = net.operations(x, net(x)[0])["multiply_accumulates"]
-    assert counted.tolist() == [7 * 4 * 128 * 129 + 1280] * 4
+    for decisions, times in ((torch.tensor([1, 1, 2, 0]), [1, 1, 2, 0]), (None, [7] * 4)):
+        counted = net.operations(x, net(x)[0], decisions=decisions)["multiply_accumulates"]
+        assert counted.tolist() == [7 * 4 * 128 * 129 + k * 1280 for k in times]
 
 
 def test_input_gain_scales_the_input_weights_alone():

@@ -113,6 +113,15 @@ def test_too_little_memory_leaves_a_measurement_out(monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("W2, reference: " + row["skipped"] + "\n")
 
 
+def test_what_a_container_holds_is_not_free(monkeypatch):
+    files = {"/proc/meminfo": "MemAvailable: 52428800 kB", "/sys/fs/cgroup/memory.max": str(8 * 1024**3)}
+    files["/sys/fs/cgroup/memory.stat"] = f"anon {5 * 1024**3}\nfile {2 * 1024**3}\n"
+    monkeypatch.setattr(clock.Path, "read_text", lambda path: files[str(path)])
+    assert clock.free_gb() == 3
+    files["/sys/fs/cgroup/memory.max"] = "max"
+    assert clock.free_gb() == 50
+
+
 def test_one_failed_measurement_leaves_the_others_and_exit_code_1(monkeypatch, capsys):
     times = {"iteration_s": 0.1, "fastest_s": 0.1, "slowest_s": 0.2, "first_s": 1.0, "iterations": 5}
     answers = iter([{"problem": "it broke"}, {**times, "rate_hz": 10.0, "peak_mb": 100.0}])

@@ -77,7 +77,6 @@ def test_invariants_hold_over_hundreds_of_steps(optimizer, lr, l1, temperature, 
         assert torch.equal(synapses.weight().sign(), synapses.sign.float())
     assert moved > 0
     turnover = deep_r.take_turnover()
-    assert turnover.steps == 200
     assert sum(turnover.died.values()) == sum(turnover.regrown.values()) == moved
     assert sum(deep_r.take_turnover().died.values()) == 0
 
@@ -179,6 +178,7 @@ def test_restored_state_goes_on_bit_for_bit(optimizer, soft):
     synapses, deep_r = fresh()
     train(synapses, deep_r, range(20))
     saved = copy.deepcopy((synapses.state_dict(), deep_r.state_dict()))
+    saved[1]["rewiring"]["counted_from"] = 0  # as older versions wrote
     train(synapses, deep_r, range(20, 60))
 
     resumed, resumed_deep_r = fresh()

@@ -72,6 +72,11 @@ def test_iterations_that_epochs_would_overrule_are_refused():
     assert sweep.changed(experiment, {"iterations": 3, "epochs": None}).iterations == 3
 
 
+def test_two_spellings_of_a_value_train_once():
+    for values in ("lr=0.02,2e-2", "batch-size=7,7", "lr=1,1.0"):
+        assert len(sweep.plan(["smnist"], {}, [sweep.variations(values)], [0], Path("out"))) == 1
+
+
 @pytest.fixture
 def sweep_command(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)

@@ -183,6 +183,8 @@ def test_impossible_connections_are_refused(recurrent, message):
         ({"max_delay": 0}, "max_delay must be at least 1 step"),
         ({"excitatory": 1.5}, "excitatory must lie in"),
         ({"excitatory": 0.75, "fixed_signs": False}, "excitatory needs fixed_signs"),
+        ({"gain": 0.0}, "gain must be positive and finite, got 0.0"),
+        ({"gain": math.nan}, "gain must be positive and finite, got nan"),
     ],
 )
 def test_impossible_options_are_refused(options, message):

@@ -107,12 +107,16 @@ class Recurrent(nn.Module):
         inputs: Shaped[Tensor, "time batch n_in"],
         activity: Activity,
         lengths: Int64[Tensor, " batch"] | None = None,
+        decisions: Int64[Tensor, " batch"] | None = None,
     ) -> dict[str, Float[Tensor, " batch"]]:
-        """What a run costs, per example: multiply-accumulates of the layer at every step, of the readout at the end."""
+        """What a run costs, per example: multiply-accumulates of the layer at every step, of the readout per decision.
+
+        decisions: how often the readout is asked for; by default at every step.
+        """
         w_in, w_hidden, *_ = self.layer.parameters()
         steps = torch.full(inputs.shape[1:2], len(inputs)) if lengths is None else lengths
-        layer = w_in.numel() + w_hidden.numel()
-        return {"multiply_accumulates": (steps * layer + self.readout.weight.numel()).double()}
+        layer, times = w_in.numel() + w_hidden.numel(), steps if decisions is None else decisions
+        return {"multiply_accumulates": (steps * layer + times * self.readout.weight.numel()).double()}
 
 
 class RecurrentStepper:

@@ -61,6 +61,7 @@ class Bidirectional(nn.Module):
         inputs: Shaped[Tensor, "time batch n_in"],
         activity: Activity,
         lengths: Int64[Tensor, " batch"] | None = None,
+        decisions: Int64[Tensor, " batch"] | None = None,
     ) -> dict[str, Float[Tensor, " batch"]]:
         """What the run cost, per example, both directions together; see `LSNN.operations`."""
         one = other = activity
@@ -68,7 +69,8 @@ class Bidirectional(nn.Module):
             n_regular, n = self.ahead.cells.n_regular, self.ahead.cells.n
             parts = activity.rate.split([n_regular, n_regular, n - n_regular, n - n_regular], dim=1)
             one, other = (activity._replace(rate=torch.cat(parts[k::2], dim=1)) for k in (0, 1))
-        costs = [part.operations(inputs, of, lengths) for part, of in ((self.ahead, one), (self.behind, other))]
+        both = ((self.ahead, one), (self.behind, other))
+        costs = [part.operations(inputs, of, lengths, decisions) for part, of in both]
         return {name: costs[0][name] + costs[1][name] for name in costs[0]}
 
     def _neurons(self, one: Tensor, other: Tensor) -> Tensor:

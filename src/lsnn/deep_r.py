@@ -22,7 +22,6 @@ THETA_BORN = 1e-12
 class Turnover(NamedTuple):
     """What rewiring did since the statistics were last taken."""
 
-    steps: int
     died: dict[str, int]
     """synapses lost, by block"""
     regrown: dict[str, int]
@@ -65,14 +64,12 @@ class _Rewiring(Optimizer):
     def take_turnover(self) -> Turnover:
         """Deaths and births since the last call."""
         died, regrown = (dict(zip(BLOCKS, counts.tolist(), strict=True)) for counts in (self._died, self._regrown))
-        turnover = Turnover(self.n_steps - self._counted_from, died, regrown)
         self._reset_turnover()
-        return turnover
+        return Turnover(died, regrown)
 
     def _reset_turnover(self) -> None:
         self._died = torch.zeros(len(BLOCKS), dtype=torch.int64)
         self._regrown = torch.zeros(len(BLOCKS), dtype=torch.int64)
-        self._counted_from = self.n_steps
 
     def _count(self, total: Tensor, changed: Tensor) -> None:
         total += torch.bincount(self.synapses.block()[changed], minlength=len(BLOCKS)).cpu()
@@ -106,14 +103,12 @@ class _Rewiring(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """The base's state and the counters; the synapses themselves are in the network's state_dict."""
-        counters = {
-            "n_steps": self.n_steps, "counted_from": self._counted_from, "died": self._died, "regrown": self._regrown
-        }  # fmt: skip
+        counters = {"n_steps": self.n_steps, "died": self._died, "regrown": self._regrown}
         return {"base": self.base.state_dict(), "rewiring": counters}
 
     def __getstate__(self) -> dict[str, Any]:
         settings = ("base", "synapses", "l1", "temperature", "seed", "theta_min")
-        kept = (*settings, "n_steps", "_died", "_regrown", "_counted_from")
+        kept = (*settings, "n_steps", "_died", "_regrown")
         return super().__getstate__() | {name: value for name, value in vars(self).items() if name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -125,7 +120,7 @@ class _Rewiring(Optimizer):
             raise ValueError("the state has no counters of rewiring; load that of an optimizer alone into .base")
         self.base.load_state_dict(state_dict["base"])
         counters = state_dict["rewiring"]
-        self.n_steps, self._counted_from = counters["n_steps"], counters["counted_from"]
+        self.n_steps = counters["n_steps"]
         self._died, self._regrown = counters["died"].clone(), counters["regrown"].clone()
         self._share()
 

@@ -265,11 +265,13 @@ class LSNN(nn.Module):
         inputs: Shaped[Tensor, "time batch n_in"],
         activity: Activity,
         lengths: Int64[Tensor, " batch"] | None = None,
+        decisions: Int64[Tensor, " batch"] | None = None,
     ) -> dict[str, Float[Tensor, " batch"]]:
         """What the run cost, per example: spikes that neurons emitted, and synaptic operations.
 
         A synaptic operation is one event at one active synapse, where an event is a spike of a neuron or any input
-        that is not zero; real-valued inputs are events at every step.
+        that is not zero; real-valued inputs are events at every step.  A readout integrates its events, however many
+        decisions are asked for.
         """
         assert activity.rate is not None
         steps = torch.full(inputs.shape[1:2], len(inputs)) if lengths is None else lengths

@@ -55,7 +55,7 @@ def evaluate(network: nn.Module, task: Task, split: Split, batch_size: int, **ru
         for name, values in {
             "loss": task.loss(activity.readout, batch),
             **task.metrics(activity.readout, batch),
-            **network.operations(batch.inputs, activity, batch.lengths),  # pyright: ignore[reportCallIssue]  # nn.Module cannot say so
+            **network.operations(batch.inputs, activity, batch.lengths, batch.mask.sum(0)),  # pyright: ignore[reportCallIssue]  # nn.Module cannot say so
         }.items():
             gathered.setdefault(name, []).append(values.double())
         if activity.rate is not None:

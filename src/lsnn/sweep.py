@@ -81,14 +81,14 @@ def changed(experiment: Experiment, settings: Settings) -> Experiment:
 def plan(
     names: Sequence[str], settings: Settings, vary: Sequence[Sequence[Settings]], seeds: Sequence[int], out: Path
 ) -> list[Cell]:
-    """Every combination of presets, of what varies, and of seeds."""
-    cells = []
+    """Every combination of presets, of what varies, and of seeds; each experiment once, however it is spelled."""
+    cells: dict[tuple[str, Experiment], Cell] = {}
     for name, chosen, seed in itertools.product(dict.fromkeys(names), itertools.product(*vary), dict.fromkeys(seeds)):
         varied = {key: value for part in chosen for key, value in part.items()}
         experiment = replace(changed(preset(name).experiment, {**settings, **varied}), seed=seed)
         parts = [name, *(f"{key.rpartition('.')[2]}={_spelled(value)}" for key, value in varied.items()), str(seed)]
-        cells.append(Cell(out / "_".join(parts), name, experiment))
-    return cells
+        cells.setdefault((name, experiment), Cell(out / "_".join(parts), name, experiment))
+    return list(cells.values())
 
 
 def _spelled(value: Any) -> str:

@@ -4,6 +4,7 @@ A slot holds a synapse: where it comes from (``pre``: an input, or n_in + a neur
 neuron, or n + a readout), its delay in steps and its strength theta.  Storage and work are O(slots).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -120,6 +121,8 @@ class Synapses(nn.Module):
             raise ValueError(f"max_delay must be at least 1 step, got {max_delay}")
         if excitatory is not None and not 0 < excitatory <= 1:
             raise ValueError(f"excitatory must lie in (0, 1], got {excitatory}; None trains without Dale's law")
+        if not 0 < gain < math.inf:
+            raise ValueError(f"gain must be positive and finite, got {gain}; 1 draws the initial weights as they are")
         self.n_in, self.n, self.n_out, self.max_delay = n_in, n, n_out, max_delay
         self.fixed_signs = (excitatory is not None) if fixed_signs is None else fixed_signs
         if excitatory is not None and not self.fixed_signs:

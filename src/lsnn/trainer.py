@@ -79,16 +79,17 @@ class Trainer:
         )
 
     def step(self) -> dict[str, float]:
-        """One training step.  Raises FloatingPointError, before anything has changed, where numbers blow up."""
+        """One training step.  Raises FloatingPointError where numbers blow up, before that pass changes anything."""
         self.network.train()
         started = time.perf_counter()
         batch = self.batch()
+        lr = self.optimizer.param_groups[0]["lr"]
         metrics = self._learn_from_reward(batch) if isinstance(batch, Played) else self._learn_from_targets(batch)
         self.scheduler.step()
         self.iteration += 1
         self.seconds += time.perf_counter() - started
         self.recent.append(metrics[self.experiment.task.headline.metric])
-        return metrics
+        return {"lr": lr, **metrics}
 
     def _learn_from_targets(self, batch: Batch) -> dict[str, float]:
         experiment, task = self.experiment, self.experiment.task

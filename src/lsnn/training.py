@@ -186,7 +186,8 @@ def _train(trainer: Trainer, run: Path, report: Report) -> None:
         report({"event": "step", "iteration": trainer.iteration, "seconds": trainer.seconds, **metrics})
         iteration, last = trainer.iteration, trainer.finished()
         if iteration % experiment.log_every == 0 or last:
-            _log(run, report, {"event": "train", **_progress(trainer), **metrics, **_wiring(trainer)})
+            now = {"event": "train", "iteration": iteration, "seconds": round(trainer.seconds, 3)}
+            _log(run, report, {**now, **metrics, **_wiring(trainer)})
         if iteration % experiment.validate_every == 0 or last:
             scores = score(trainer.network, experiment, "validation")
             trainer.validated(scores[experiment.task.headline.metric])
@@ -205,12 +206,12 @@ def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
     more = analysis(network, experiment, "test")
     if more is not None:
         runs.write_tensors(run / runs.ANALYSIS, more)
-    validation, tested = score(network, experiment, "validation"), score(network, experiment, "test")
+    tested = score(network, experiment, "test")
     _log(run, report, {"event": "test", "iteration": trainer.iteration, **tested})
     results: dict[str, Any] = {
         "iterations": trainer.iteration,
         "seconds": round(trainer.seconds, 1),
-        "validation": validation,
+        "validation": _validation(trainer, run),
         "test": tested,
         "parameters": n_parameters(network),
         "machine": machine(),
@@ -224,16 +225,27 @@ def _finish(trainer: Trainer, run: Path, report: Report) -> dict[str, Any]:
     return results
 
 
+def _validation(trainer: Trainer, run: Path) -> dict[str, float]:
+    """Scores of the tested network on the validation set, which the log has unless it was lost."""
+    at = {"event": "validation", "iteration": trainer.watch.best_iteration or trainer.iteration}
+    for record in runs.read_metrics(run):
+        if at.items() <= record.items():
+            return {name: value for name, value in record.items() if name not in at}
+    return score(trainer.network, trainer.experiment, "validation")
+
+
 def restore_network(run: Path) -> tuple[Experiment, nn.Module, int]:
     """The network of a run, finished or at its last checkpoint, with its iteration."""
-    trainer = Trainer.start(load(run))
+    experiment = load(run)
     if not (run / runs.RESULTS).exists():
+        trainer = Trainer.start(experiment)
         _restore(trainer, run)
-        return trainer.experiment, trainer.network, trainer.iteration
-    weights = runs.read_tensors(run / runs.WEIGHTS)
+        return experiment, trainer.network, trainer.iteration
+    network, weights = experiment.build(), runs.read_tensors(run / runs.WEIGHTS)
     with _fitting(run, runs.WEIGHTS):
-        trainer.network.load_state_dict(weights)
-    return trainer.experiment, trainer.network, runs.read_results(run)["iterations"]
+        network.load_state_dict(weights)
+    results = runs.read_results(run)
+    return experiment, network, results.get("best_iteration", results["iterations"])
 
 
 @contextmanager
@@ -251,11 +263,6 @@ def _processor(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         torch.set_flush_denormal(False)
-
-
-def _progress(trainer: Trainer) -> dict[str, Any]:
-    lr = trainer.optimizer.param_groups[0]["lr"]
-    return {"iteration": trainer.iteration, "seconds": round(trainer.seconds, 3), "lr": lr}
 
 
 def _wiring(trainer: Trainer) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from lsnn.figures import (
     Episode,
     Foraging,
     Group,
+    Heard,
     Learning,
     Models,
+    Panel,
     Reference,
     Series,
     Span,
@@ -118,6 +120,32 @@ FORAGING = Foraging(
 )
 SHORT = Foraging(FORAGING.episodes, FORAGING.goals)
 
+PHONES = ("b", "d", "g", "iy", "ih", "eh", "ae", "aa")
+GROUPS = {"stops": range(0, 3), "vowels": range(3, 8)}
+
+
+def heard(**changes) -> Heard:
+    """20 frames of 10 ms, of two phones."""
+    generator = np.random.default_rng(4)
+    shown = Heard(
+        sound=generator.integers(-9000, 9000, 3500).astype(np.int16),
+        features=generator.normal(size=(20, 13)),
+        spikes=(generator.random((200, 22)) < 0.05).astype(np.uint8),
+        thresholds=1 + generator.random((200, 10)),
+        n_regular=12,
+        probability=generator.dirichlet(np.ones(8), 20),
+        truth=[(0, 9, "b"), (9, 20, "iy")],
+        phones=PHONES,
+        groups=GROUPS,
+        step_ms=1.0,
+        begin_ms=7.5,
+    )
+    return shown._replace(**changes)
+
+
+DECODED = {"own": [10, 50, None], "frozen": [10, 9, 8]}
+PANEL = Panel("decoded", [0, 10, 20], "step", DECODED, "right (%)", [Reference(10, "chance")])
+
 DENSITY = {name: series(0.1, 0.12, 0.13) for name in ("input", "recurrent", "readout")}
 
 
@@ -145,5 +173,9 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "episode, no spikes": lambda: figures.draw_episode(episode(spikes=None, thresholds=None, inputs=np.ones((60, 8)))),
     "rates": lambda: figures.draw_rates(np.linspace(0, 40, 22), 12, 10.0),
     "compared learning": lambda: figures.compare_learning({"a": [series(1, 2, 3), series(2, 3)]}, "accuracy", None),
+    "speech": lambda: figures.draw_speech(heard()),
+    "speech, no spikes": lambda: figures.draw_speech(heard(sound=None, spikes=None, thresholds=None, n_regular=0)),
+    "confusion": lambda: figures.draw_confusion(np.arange(64).reshape(8, 8), GROUPS),
+    "panels": lambda: figures.draw_panels([PANEL, PANEL._replace(lines={"own": [1, 2, 3]})]),
     "compared test": lambda: figures.compare_test({"a": [90.0, 92.0]}, {"a": [Reference(94.2, "mean")]}, "accuracy"),
 }  # fmt: skip

@@ -56,6 +56,12 @@ def test_curves_do_not_run_through_labels() -> None:
         assert text.get_zorder() > 2  # of lines
 
 
+def test_a_loss_below_zero_is_within_the_axes() -> None:
+    loss = figures.draw_learning(learned(train_loss=series(0.4, -0.2, -0.6), validation_loss=NOTHING)).axes[1]
+    low, high = loss.get_ylim()
+    assert low < -0.6 and high > 0.4
+
+
 def test_reference_lines_lie_within_the_axes() -> None:
     headline = figures.draw_learning(learned(train=series(1, 2), validation=NOTHING, test=NOTHING)).axes[0]
     assert headline.get_ylim()[1] > 94.7

@@ -1,6 +1,7 @@
 """The compiled kernel against its definition: outputs, states and every gradient, on networks that spike."""
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -284,6 +285,18 @@ def assert_same_bits_with_low_memory(problem: Problem) -> None:
     assert all(torch.equal(grads[name], grads_low[name]) for name in grads)
 
 
+def test_a_state_that_is_changed_after_a_run_does_not_change_its_gradient():
+    gradients = []
+    for change in (1, 0):
+        problem = Problem(n_ref=9, surrogate="gaussian", gain=3.0)
+        net, x, state = problem.net(), problem.signal(), problem.state()
+        activity, _ = compiled.run(x, net.synapses.wiring(), net.constants(), state, None, [])
+        assert activity.rate.sum() > 0
+        state.refractory.mul_(change)
+        gradients.append(torch.autograd.grad(activity.readout.sum(), state.v)[0])
+    assert gradients[0].any() and gradients[0].equal(gradients[1])
+
+
 @wirings
 @pytest.mark.parametrize("inputs", ["spikes", "currents"])
 @pytest.mark.parametrize("reset_delay", [0, 1])
@@ -358,6 +371,19 @@ def test_a_stepper_refuses_what_does_not_fit():
     assert error(net.stepper, 0) == "a stepper needs at least one sample, got a state of none"
     assert net.stepper(state=state(3))(x[:3])[0].shape == (3, 3)
     assert net.stepper()(x[:1])[0].shape == (1, 3)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_stepper_refuses_numbers_that_are_not_finite(value):
+    net = Problem(batch=4).net()
+    step, x, state = net.stepper(4), torch.zeros(4, 6), net.initial_state(4)
+    x[3, 2] = value
+    assert error(step, x).startswith(f"inputs must be finite, got {value} at (sample, input) = (3, 2); ")
+    state.v[1, 5] = value
+    assert error(setattr, step, "state", state).startswith(
+        f"state.v must be finite, got {value} at (sample, neuron) = "
+    )
+    assert "state.v must be finite" in error(net.stepper, state=state)
 
 
 def test_a_stepper_of_a_noisy_network_needs_noise():

@@ -30,6 +30,36 @@ def test_runs_that_began_with_other_weights_are_a_group_of_their_own(tmp_path: P
     assert row_of(page, "`smnist-lstm` ")[1] == row_of(page, "`smnist-lstm --start-from runs/a`")[1] == "1 of 1"
 
 
+def test_a_run_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    first, second = (write_run(tmp_path / name, small("smnist-lstm"), "smnist-lstm", iterations=20) for name in "ab")
+    page = write_report([first, second, tmp_path / "b" / ".." / "a"], tmp_path / "out")[0].read_text()
+    assert row_of(page, "`smnist-lstm` ")[1] == "2 of 2"
+    alone = write_report([first, first], tmp_path / "one")[0].read_text()
+    assert alone.startswith("# smnist-lstm, seed 0")
+
+
+def test_runs_are_grouped_by_when_they_validate_where_training_depends_on_it(tmp_path: Path) -> None:
+    for name, changes, groups in (
+        ("step", {}, 1),
+        ("falls", {"schedule": "plateau"}, 2),
+        ("stops", {"patience": 2}, 2),
+    ):
+        folders = [
+            write_run(
+                tmp_path / f"{name}{n}", small("smnist-lstm", validate_every=n, **changes), "smnist-lstm", iterations=20
+            )
+            for n in (10, 20)
+        ]
+        page = write_report(folders, tmp_path / name)[0].read_text()
+        assert page.count("| 1 of 1 |") == (groups if groups > 1 else 0)
+
+
+def test_runs_without_a_preset_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / name / "run", small("smnist-lstm"), None, iterations=20) for name in "ab"]
+    page = write_report(folders, tmp_path / "out")[0].read_text()
+    assert all(row_of(page, f"`custom: {folder}`")[1] == "1 of 1" for folder in folders)
+
+
 def test_comparison_without_a_test_has_learning_curves_only(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / name, small("smnist-lstm"), iterations=20, score=None) for name in "ab"]
     files = write_report(folders, tmp_path / "out")

@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from lsnn import runs, training
 from lsnn.report import read_run, write_report
-from lsnn.report.outing import references
+from lsnn.report.outing import foraging_of, references
 from tests.helpers import ACTING, acting_experiment, begin
 
 
@@ -27,6 +28,16 @@ def test_the_page_has_a_row_for_every_agent(run: Path):
     page = (run / "report" / "results.md").read_text()
     for row in ("the network", "thresholds frozen at the first goal", "before training", "goal known"):
         assert f"| {row} |" in page
+
+
+def test_a_validation_without_a_return_leaves_a_gap(run: Path):
+    found = read_run(run)
+    records = [{"event": "validation", "iteration": k, "goals": 1.0, "first_goal": 9.0} for k in (1, 2, 3)]
+    for k, steps in ((0, 5.0), (2, 7.0)):
+        records[k]["later_goals"] = steps
+    foraging = foraging_of(found._replace(metrics=records))
+    assert foraging.later is not None
+    assert [foraging.later[0], foraging.later[2]] == [5, 7] and np.isnan(foraging.later[1])
 
 
 def test_walkers_are_told_by_their_goals(run: Path):

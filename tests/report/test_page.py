@@ -3,7 +3,9 @@ from pathlib import Path
 
 from lsnn import runs
 from lsnn.presets import PRESETS
-from tests.report.folders import page_in, plates_in, row_of, small, write_run
+from lsnn.report.learning import learning_of
+from lsnn.report.run import read_run
+from tests.report.folders import begin, page_in, plates_in, row_of, small, write_run
 
 
 def test_numbers_stand_beside_the_papers(finished: Path) -> None:
@@ -35,13 +37,50 @@ def test_changed_settings_are_named_and_set_off_from_the_papers(tmp_path: Path) 
     experiment = replace(PRESETS["smnist-rnn-paper"].experiment, iterations=60)
     page = page_in(write_run(tmp_path / "run", experiment, "smnist-rnn-paper"))
     assert "lsnn train smnist-rnn-paper --seed 0 --iterations 60\n" in page
-    assert "**Settings differ from the paper's**" in page and "(the paper trains for 36,000 iterations)" in page
+    assert "**Settings differ from the paper's**, `--iterations 60`, so" in page
+    assert "(the paper trains for 36,000 iterations)" in page
 
 
 def test_recipe_of_our_own_says_so(run: Path) -> None:
     page = page_in(run)
     assert "**The settings are ours**: `smnist-paper` has the paper's, with 36,000 iterations." in page
     assert "Settings differ" not in page
+    assert "Changed here: `--network.cells.n-regular 6" in page and "--iterations 20`." in page
+
+
+def test_length_of_the_papers_training_is_told_as_its_preset_counts_it(tmp_path: Path) -> None:
+    for name, changes, told in (
+        ("timit", {}, "`timit-paper` has the paper's, with 80 epochs."),
+        ("timit-paper", {"epochs": 3}, "(the paper trains for 80 epochs)"),
+        ("timit-paper", {"lr": 0.1}, "`--lr 0.1`, so its numbers below are for orientation only."),
+    ):
+        begin(
+            folder := tmp_path / f"{name} {changes}",
+            replace(PRESETS[name].experiment, iterations=3200, **changes),
+            name,
+        )
+        page = page_in(folder)
+        assert told in page and "36,000" not in page
+
+
+def test_data_that_may_not_be_the_papers_are_named_and_are_no_setting(tmp_path: Path) -> None:
+    for name, whose in (("smnist-paper", "MNIST"), ("timit-paper", "TIMIT")):
+        usual = PRESETS[name].experiment
+        begin(tmp_path / name, replace(usual, task=replace(usual.task, data=Path("mine"))), name)
+        page = page_in(tmp_path / name)
+        assert f"The paper's numbers are for {whose}, this run's for the data in `mine`." in page
+        assert "Settings differ" not in page and "--task.data mine" in page
+    begin(tmp_path / "run", PRESETS["smnist-paper"].experiment, "smnist-paper")
+    assert "for the data" not in page_in(tmp_path / "run")
+
+
+def test_validation_is_that_of_the_network_that_was_tested(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", small("smnist", patience=3), iterations=40)
+    results = {**runs.read_results(folder), "best_iteration": 20, "validation": {"loss": 0.2, "accuracy": 0.777}}
+    runs.write_json(folder / runs.RESULTS, results)
+    assert row_of(page_in(folder), "validation")[:2] == ["validation accuracy at iteration 20", "77.7 %"]
+    assert learning_of(read_run(folder)).test.iteration.tolist() == [20]
+    assert read_run(folder).network_iteration == 20
 
 
 def test_stopping_criterion_is_told_from_an_interruption(tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ def test_network_that_does_not_spike_gets_the_figures_that_make_sense(tmp_path: 
     assert "firing rate" not in page and "synapses" not in page
 
 
+def test_rates_say_what_they_are_taken_over(run: Path) -> None:
+    (caption,) = (plate.caption for plate in plates_in(run) if plate.name == "rates")
+    assert caption.startswith("Over the first batch of the test set: ")
+
+
 def test_network_of_regular_neurons_shows_its_rate(tmp_path: Path) -> None:
     experiment = small("smnist-lif", iterations=20)
     experiment = replace(experiment, network=Spiking(cells=Cells(n_regular=10, n_adaptive=0)))

@@ -71,7 +71,9 @@ def free_gb() -> float | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         limits += [int(line.split()[1]) / 1024**2 for line in lines if line.startswith("MemAvailable")]
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()) / 1024**3)  # a container's
+        most = int(Path("/sys/fs/cgroup/memory.max").read_text())  # a container's
+        held = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()  # memory.current counts cached files, too
+        limits += [(most - int(line.split()[1])) / 1024**3 for line in held if line.startswith("anon ")]
     except (OSError, ValueError):  # "max": no limit
         pass
     if not limits and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:

@@ -36,9 +36,10 @@ def iteration_axis(ax: Axes) -> None:
 
 
 def start_at_zero(ax: Axes) -> None:
-    """From zero to just above the highest value."""
-    top = ax.dataLim.y1 if np.isfinite(ax.dataLim.y1) and ax.dataLim.y1 > 0 else 1.0
-    ax.set_ylim(0, 1.08 * top)
+    """From zero, or just below the lowest value, to just above the highest."""
+    limits = [limit for limit in (ax.dataLim.y0, ax.dataLim.y1) if np.isfinite(limit)]  # infinite without data
+    low, high = min(0.0, *limits), max(0.0, *limits)
+    ax.set_ylim(1.08 * low, 1.08 * (high if high > low else 1.0))
 
 
 def draw_references(ax: Axes, left: Sequence[Reference] = (), right: Sequence[Reference] = ()) -> None:

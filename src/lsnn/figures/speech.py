@@ -12,6 +12,10 @@ from lsnn.figures.trial_rows import draw_input, draw_neurons, draw_thresholds, l
 
 WINDOW, HOP, RATE = 256, 80, 16_000
 """of the spectrogram: samples of a column, from column to column, and per second"""
+TALL = (SIZE[0], 1.45 * SIZE[1])
+"""inches: of the figure of a recording, with its 61 rows of phones"""
+PHONE = 7
+"""points, of the names of phones: the forty of a sentence would run into each other at SMALL"""
 
 
 class Heard(NamedTuple):
@@ -50,7 +54,7 @@ def draw_speech(heard: Heard) -> Figure:
     if heard.thresholds is not None:
         rows.append((0.7, "thresholds"))
     rows.append((2.4, "answer"))
-    figure = Figure(figsize=(SIZE[0], 1.45 * SIZE[1]), layout="constrained")
+    figure = Figure(figsize=TALL, layout="constrained")
     grid = figure.add_gridspec(len(rows), 1, height_ratios=[height for height, _ in rows])
     axes: list[Axes] = []
     for index, (_, name) in enumerate(rows):
@@ -108,7 +112,7 @@ def _posteriorgram(ax: Axes, heard: Heard, frame_ms: float) -> None:
         middle = (start + stop) / 2 * frame_ms
         share = middle / (n_frames * frame_ms)
         low = share - right > 0.02
-        ax.text(middle, 1.02 if low else 1.08, name, ha="center", va="bottom", fontsize=7, transform=at)
+        ax.text(middle, 1.02 if low else 1.08, name, ha="center", va="bottom", fontsize=PHONE, transform=at)
         right = share if low else right
     ax.text(1.005, 0.5, "line: true phone" if heard.truth else "", fontsize=SMALL, rotation=90, va="center",
             transform=ax.transAxes)  # fmt: skip
@@ -117,7 +121,7 @@ def _posteriorgram(ax: Axes, heard: Heard, frame_ms: float) -> None:
 @styled
 def draw_confusion(counts: Array, groups: Mapping[str, range]) -> Figure:
     """How often each phone (row) is named what (column), and the same by class; shares of each row."""
-    figure = Figure(figsize=(SIZE[0] * 1.15, SIZE[1] * 1.05), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     each, by_class = figure.subplots(1, 2, width_ratios=(1.1, 1))
     share = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     each.imshow(np.sqrt(share), cmap="Greys", vmin=0, vmax=1)

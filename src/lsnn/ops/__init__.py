@@ -64,7 +64,7 @@ def run(
         raise ValueError(f"cannot record {sorted(unknown)}; known: spikes, voltages, thresholds")
     if inputs.is_floating_point():
         inputs = inputs.to(wiring.weight.dtype)
-        check_finite(inputs)
+        check_finite("inputs", inputs, "time", "sample", "input")
     if backend == "auto":
         reason = compiled.unsupported(inputs, wiring, constants, state, noise)
         backend = "reference" if reason else "compiled"

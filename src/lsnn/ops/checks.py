@@ -23,12 +23,12 @@ def check_inputs(inputs: Any, n_in: int) -> None:
             raise ValueError(f"inputs have no {what}; give at least one")
 
 
-def check_finite(inputs: Tensor) -> None:
+def check_finite(name: str, given: Tensor, *axes: str) -> None:
     """A neuron that is reached by NaN never spikes again, while readout and loss look sound."""
-    if not all(bound.isfinite() for bound in inputs.detach().aminmax()):  # a tenth of the time of all of isfinite
-        place = tuple((~inputs.isfinite()).nonzero()[0].tolist())
+    if not all(bound.isfinite() for bound in given.detach().aminmax()):  # a tenth of the time of all of isfinite
+        place = tuple((~given.isfinite()).nonzero()[0].tolist())
         raise ValueError(
-            f"inputs must be finite, got {inputs[place].item()} at (time, sample, input) = {place}; "
+            f"{name} must be finite, got {given[place].item()} at ({', '.join(axes)}) = {place}; "
             "torch.nan_to_num replaces such values"
         )
 

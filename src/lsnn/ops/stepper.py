@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
-from lsnn.ops.checks import check_noise, check_state, check_tensor
+from lsnn.ops.checks import check_finite, check_noise, check_state, check_tensor
 from lsnn.ops.compiled import unsupported
 from lsnn.ops.kernel import forward
 from lsnn.ops.kernel.arrays import Kept, Outputs
@@ -65,13 +65,16 @@ class Stepper:
         check_tensor("inputs", inputs)
         if inputs.shape != (job.batch, job.n_in):
             raise ValueError(f"inputs must have shape {(job.batch, job.n_in)} (batch, n_in), got {tuple(inputs.shape)}")
+        values = inputs.detach().to(self._dtype)
+        if inputs.is_floating_point():
+            check_finite("inputs", values, "sample", "input")
         if noise is not None:
             check_noise(noise, (job.batch, job.n))
         elif self._noisy:
             raise ValueError(
                 "a network with noise_std > 0 needs noise at every step: net.draw_noise(1, batch, generator)[0]"
             )
-        x = inputs.detach().to(self._dtype).contiguous().numpy()[None]
+        x = values.contiguous().numpy()[None]
         readout = np.empty((1, job.batch, job.n_out), job.dtype)
         spikes = np.empty((1, job.batch, job.n), job.dtype)
         outputs = Outputs(readout, spikes, self._no_noise, self._no_noise)
@@ -116,6 +119,9 @@ class Stepper:
     @state.setter
     def state(self, state: State) -> None:
         check_state(state, self._wiring, self._job.batch)
+        for name, axis in (("v", "neuron"), ("b", "neuron"), ("y", "readout")):
+            check_finite(f"state.{name}", getattr(state, name), "sample", axis)
+        check_finite("state.pending", state.pending, "step", "sample", "neuron")
         parts = [part.detach().contiguous().numpy() for part in state]
         if int(state.refractory.max()) > self._job.silent_steps:
             raise ValueError(

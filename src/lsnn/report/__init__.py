@@ -29,7 +29,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> list[Path]
     """
     if not folders:
         raise ValueError("there is nothing to report on; name at least one run folder")
-    found = [read_run(Path(folder)) for folder in folders]
+    found = [read_run(folder) for folder in {Path(folder).resolve(): Path(folder) for folder in folders}.values()]
     out = out or (found[0].path / "report" if len(found) == 1 else Path("report"))
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; choose another folder for the report")

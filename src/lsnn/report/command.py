@@ -8,6 +8,7 @@ from lsnn import runs
 from lsnn.config import encode
 from lsnn.presets import PRESETS, described
 from lsnn.report.run import Run
+from lsnn.trainer import PLACES
 
 BOOKKEEPING = (
     "--seed",
@@ -35,14 +36,22 @@ def reproduce(run: Run) -> str:
     return f"{summary[:1].upper()}{summary[1:]}.\n\n```sh\n{command}\n```"
 
 
+def settings(run: Run) -> list[str]:
+    """Settings that set a run apart from its preset: `flags` without bookkeeping and places of files."""
+    places = tuple(f"--task.{name} " for name in PLACES)
+    return [flag for flag in flags(run, bookkeeping=False) if not flag.startswith(places)]
+
+
 def flags(run: Run, bookkeeping: bool = True) -> list[str]:
     """Settings that differ from the preset's, as the command line takes them; the seed left out."""
     if run.preset not in PRESETS:
         return []
     changed = dict(_differences(encode(run.experiment), encode(PRESETS[run.preset].experiment), "--"))
-    left_out = (("--seed",) if bookkeeping else BOOKKEEPING) + IDLE[run.experiment.schedule]
+    left_out = {*(("--seed",) if bookkeeping else BOOKKEEPING), *IDLE[run.experiment.schedule]}
+    if run.experiment.schedule == "plateau" or run.experiment.patience is not None:
+        left_out -= {"--validate-every"}  # what training does depends on it
     if run.experiment.epochs is not None:
-        left_out += ("--iterations", "--validate-every")  # follow from the epochs
+        left_out |= {"--iterations", "--validate-every"}  # follow from the epochs
     begun = [] if run.start_from is None else [f"--start-from {shlex.quote(run.start_from)}"]
     return begun + [flag for name, flag in changed.items() if name not in left_out]
 

@@ -42,7 +42,7 @@ def _shared(found: Sequence[Run]) -> list[str]:
 def _grouped(found: Sequence[Run], shared: Sequence[str]) -> Groups:
     groups: dict[str, list[Run]] = {}
     for run in found:
-        name = f"custom: {run.path.name}"
+        name = f"custom: {run.path}"
         if run.preset in PRESETS:
             name = " ".join([run.preset, *(flag for flag in flags(run, bookkeeping=False) if flag not in shared)])
         groups.setdefault(name, []).append(run)

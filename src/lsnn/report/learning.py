@@ -14,6 +14,8 @@ def learning_of(run: Run) -> Learning:
     """What the learning figure shows."""
     metric, factor = run.metric, scale(run.metric)
     train, validation, test = (run.series(event, metric, factor=factor) for event in ("train", "validation", "test"))
+    if run.results:  # the best network may be an earlier one
+        test = test._replace(iteration=np.full_like(test.iteration, run.network_iteration))
     return Learning(
         label=axis_label(metric),
         train=train,

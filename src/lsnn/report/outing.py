@@ -24,7 +24,7 @@ def drawn(run: Run) -> Iterator[tuple[str, figures.Figure, str]]:
         caption = (
             "Look for when goals rise above what a circle without memory finds, and for returns faster than searches."
         )
-        yield "goals", figures.draw_goals({"this network": _foraging(run)}, references(run)), caption
+        yield "goals", figures.draw_goals({"this network": foraging_of(run)}, references(run)), caption
     if run.analysis is not None:
         caption = "Look for searches along the rim (1), and for ways straight back to the goal (2 and on)."
         yield "ways", figures.draw_ways(ways(run, "before training"), ways(run, "network")), caption
@@ -77,11 +77,14 @@ def _way(run: Run, record: Mapping[str, Tensor], k: int) -> Way:
     return Way(*along, goal=record["goal"][k].numpy(), goal_radius=task.goal_radius)
 
 
-def _foraging(run: Run) -> Foraging:
+def foraging_of(run: Run) -> Foraging:
+    """How the network fared over training; nan where it never went back to a goal."""
     goals, first = run.series("validation", "goals"), run.series("validation", "first_goal")
-    later = run.series("validation", "later_goals")
-    at = np.interp(goals.iteration, later.iteration, later.value) if len(later.value) else None
-    return Foraging(goals.iteration * run.experiment.batch_size, goals.value, first.value, at)
+    later = run.series("validation", "later_goals")  # a validation without a return has none
+    at = np.full(len(goals.value), np.nan)
+    at[np.isin(goals.iteration, later.iteration)] = later.value
+    episodes = goals.iteration * run.experiment.batch_size
+    return Foraging(episodes, goals.value, first.value, at if len(later.value) else None)
 
 
 def _visits(analysis: Mapping[str, Tensor]) -> dict[str, figures.Array]:

@@ -66,7 +66,10 @@ def _of_network(run: Run, network: Spiking, saved: Mapping[str, Tensor]) -> Iter
     yield Plate("synapses", figures.draw_synapses(before, after, network.cells.dt), caption)
     if run.example is not None and "rates" in run.example:
         figure = figures.draw_rates(run.example["rates"].numpy(), network.n_regular, run.rate_target)
-        yield Plate("rates", figure, "Look for silent neurons, and for the few that fire far above the target.")
+        caption = "Over the first batch of the test set"
+        if isinstance(run.experiment.task, Timit):
+            caption += ", its shortest utterances"
+        yield Plate("rates", figure, f"{caption}: look for silent neurons, and for the few far above the target.")
 
 
 def gallery(plates: Sequence[Plate]) -> list[str]:

@@ -84,6 +84,7 @@ def read_run(path: Path) -> Run:
     if results is not None:
         _require(results, ("iterations", "seconds", "test"), path / runs.RESULTS)
         _require(results["test"], (experiment.task.headline.metric,), path / runs.RESULTS)
+        iteration = results.get("best_iteration", results["iterations"])
     initial, example = _optional(path / runs.INITIAL), _optional(path / runs.EXAMPLE)
     asked = ("target", "mask") if isinstance(experiment.task, Task) else ()
     _require(example, ("inputs", "readout", *asked), path / runs.EXAMPLE)

@@ -93,7 +93,7 @@ class Job:
         self.n_blocks = -(-self.batch // self.lanes)
         self.block_size = -(-self.batch // self.n_blocks)
         self.segments = self._segments(memory)
-        self.refractory_before = refractory.numpy()
+        self.refractory_before = refractory.clone().numpy()  # which the caller may change before the backward pass
         self.silent_steps = int(refractory.max())
         self.refractory = refractory.clone()
         self.values: Tensor | None = None
