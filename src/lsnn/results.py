@@ -124,7 +124,8 @@ def n_parameters(network: nn.Module) -> int:
     n = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     for part in spiking_parts(network):
         n -= int((~part.synapses.active()).sum())
-        n -= sum(int((part.beta == 0).sum()) for name in part.log_factor if name in ("tau_a", "beta"))
+        n_regular = int((part.constants().beta == 0).sum())
+        n -= n_regular * len({"tau_a", "beta"} & part.log_factor.keys())
     return n
 
 

@@ -66,10 +66,11 @@ def draw_references(ax: Axes, left: Sequence[Reference] = (), right: Sequence[Re
         if place > low + 0.85 * (high - low):
             place = max(place, high)
         for _, line, x, align in stack:
-            _label(ax, x, scale.inverted().transform(place), line.label, align)
+            _label(ax, x, float(scale.inverted().transform(place)), line.label, align)
             place += row
         high = max(high, place - 0.4 * row)
-    ax.set_ylim(scale.inverted().transform([low, high]))
+    low, high = scale.inverted().transform([low, high]).tolist()
+    ax.set_ylim(low, high)
 
 
 def _label(ax: Axes, x: float, y: float, label: str, align: str) -> None:
