@@ -7,9 +7,8 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
-from lsnn.figures.curves import Reference, Series, draw_references, iteration_axis, start_at_zero
+from lsnn.figures.curves import Reference, Series, draw_references, iteration_axis, logarithmic, start_at_zero
 from lsnn.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SIZE, SKY, VERMILLION, styled
 
 CYCLE = (BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY, BLACK, GREY)
@@ -37,10 +36,7 @@ def compare_learning(
             ax.plot(*_mean(runs), color=colour, linewidth=2.8, label=fill(name, 45) + many)
     ax.set_ylabel(f"validation {label}")
     if falling and all(series.value.min(initial=1) > 0 for runs in groups.values() for series in runs):
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_locator(NullLocator())
+        logarithmic(ax)
     else:
         start_at_zero(ax)
     draw_references(ax, right=[chance] if chance else [])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from lsnn.figures.style import BLACK, DASHES, SMALL, Array
 
@@ -40,6 +40,14 @@ def start_at_zero(ax: Axes) -> None:
     limits = [limit for limit in (ax.dataLim.y0, ax.dataLim.y1) if np.isfinite(limit)]  # infinite without data
     low, high = min(0.0, *limits), max(0.0, *limits)
     ax.set_ylim(1.08 * low, 1.08 * (high if high > low else 1.0))
+
+
+def logarithmic(ax: Axes) -> None:
+    """Orders of magnitude upwards, with plain numbers."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def draw_references(ax: Axes, left: Sequence[Reference] = (), right: Sequence[Reference] = ()) -> None:

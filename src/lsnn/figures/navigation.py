@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lsnn.figures.arena import RETURN, SEARCH, Way, draw_arena, draw_way, tell_goals
-from lsnn.figures.curves import Reference, draw_references, start_at_zero
+from lsnn.figures.curves import Reference, draw_references, logarithmic, start_at_zero
 from lsnn.figures.style import (
     BLACK,
     BLUE,
@@ -65,8 +65,7 @@ def draw_goals(curves: Mapping[str, Foraging], references: Sequence[Reference] =
         for steps, colour, label in ((foraging.first, SEARCH, "first"), (foraging.later, RETURN, "later")):
             assert steps is not None
             axes[1].plot(foraging.episodes, steps, color=colour, linewidth=2, label=label)
-        axes[1].set_yscale("log")
-        axes[1].yaxis.set_major_formatter("{x:g}")
+        logarithmic(axes[1])
         axes[1].set_ylabel("steps to the goal")
         axes[1].legend(loc="upper right")
     for ax in axes:
@@ -106,11 +105,10 @@ def draw_visits(curves: Mapping[str, Array]) -> Figure:
     ax.plot(np.arange(1, len(steps) + 1), steps, "o-", color=ORANGE, markersize=6, linewidth=2.8, label=own, zorder=3)
     for (name, other), colour in zip(others, cycle(OTHERS), strict=False):
         ax.plot(np.arange(1, len(other) + 1), other, "o", color=colour, markersize=4, linestyle=DASHES, label=name)
-    ax.set_yscale("log")
+    logarithmic(ax)
     ax.set_xlabel("visit to the goal")
     ax.set_ylabel("steps to the goal")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(0.7, None)
-    ax.yaxis.set_major_formatter("{x:g}")
     figure.legend(loc="outside right upper")
     return figure

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lsnn import runs, training
@@ -98,7 +99,10 @@ def read_run(path: Path) -> Run:
 
 def recorded(example: Mapping[str, Tensor], name: str) -> Array | None:
     """One of an example's traces; None where it has none."""
-    return example[name].numpy() if name in example else None
+    if name not in example:
+        return None
+    trace = example[name]
+    return (trace.float() if trace.dtype == torch.half else trace).numpy()  # sums of halves run over
 
 
 def _optional(path: Path) -> dict[str, Tensor] | None:
