@@ -10,7 +10,7 @@ from lsnn.reinforced import Lesson, evaluate, judged, lesson, losses
 from lsnn.tasks import TMaze
 from lsnn.tasks.rollout import Played, episodes, play
 from lsnn.trainer import Trainer
-from tests.helpers import ACTING, acting_experiment
+from tests.helpers import ACTING, ROOT, acting_experiment
 
 WORLD = ACTING.task
 HOW = Ppo(gamma=0.9, gae_lambda=0.8, value_cost=0.7, entropy_gain=0.05)
@@ -109,3 +109,17 @@ def test_an_agent_learns_to_go_where_the_reward_is():
     trainer = Trainer.start(experiment)
     rewards = [trainer.step()["rewards"] for _ in range(120)]
     assert sum(rewards[-10:]) > 1.3 * sum(rewards[:10])
+
+
+def test_gradients_of_the_terms_add_up_to_that_of_the_loss(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    from gradients import gradients
+
+    network, seen = played()
+    how = Ppo(gamma=0.9, gae_lambda=0.8, value_cost=0.7, entropy_gain=0.05, normalise=True)
+    by_term = gradients(network, WORLD, seen, how)
+    activity, _ = network(seen.inputs, **seen.again())
+    losses(WORLD, activity.readout, seen, lesson(seen, how), how).mean().backward()
+    whole = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+    assert all(part.norm() > 0 for part in by_term.values())
+    torch.testing.assert_close(sum(by_term.values()), whole, rtol=1e-9, atol=1e-12)

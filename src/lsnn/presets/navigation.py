@@ -74,6 +74,14 @@ def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
     return replace(experiment, network=network, lr=0.003, rate_cost=0.0)
 
 
+def _remembering(experiment: Experiment) -> Experiment:
+    """An LSTM of the paper's arena, where it learns to return only if it begins with a long memory, and if the value's
+    error does not drown what is to be learned about actions."""
+    network, ppo = experiment.network, experiment.ppo
+    assert isinstance(network, NonSpiking) and ppo is not None
+    return replace(experiment, network=replace(network, longest_memory=200.0), ppo=replace(ppo, value_cost=0.1))
+
+
 NAVIGATION: dict[str, Preset] = {
     "navigation": Preset(
         "find a hidden goal, and go back: 280 regular, 120 adaptive neurons; our recipe",
@@ -81,7 +89,7 @@ NAVIGATION: dict[str, Preset] = {
         ours_for="navigation-paper",
     ),
     "navigation-lif": Preset("the same with 400 regular neurons", lif(_navigation)),
-    "navigation-lstm": Preset("the same with an LSTM of as many parameters", _lstm(_navigation, 52)),
+    "navigation-lstm": Preset("the same with an LSTM of as many parameters", _remembering(_lstm(_navigation, 52))),
     "navigation-paper": Preset("the same with the paper's settings", _paper),
     "navigation-small": Preset(
         "find one of four hidden goals, and go back: 80 regular, 60 adaptive neurons; a quarter of an hour", _small
