@@ -64,9 +64,8 @@ def test_decoders_of_a_noisy_network_are_judged_on_other_noise(monkeypatch: pyte
 
 
 def test_a_noisy_trial_with_which_nothing_is_done_goes_on_as_it_was(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(
-        sys.modules["lsnn.memory.study"], "TAMPERINGS", {"nothing": lambda network, state, order: (network, state)}
-    )
+    nothing = {"nothing": lambda network, state, order: (network, state)}
+    monkeypatch.setattr(sys.modules["lsnn.memory.study"], "tamperings", lambda network: nothing)
     tampered = memory.study(NOISY, NOISY.build().eval(), every=84, n_decoded=2, n_tampered=100).tampered
     assert tampered.right["nothing"] == [tampered.intact] * 2
 

@@ -3,7 +3,7 @@ import torch
 
 import lsnn
 from lsnn.memory.moments import EVERYTHING, SEEN, moments
-from lsnn.memory.tampering import TAMPERINGS, derangement
+from lsnn.memory.tampering import TAMPERINGS, derangement, tamperings
 
 
 def network(**cells) -> lsnn.LSNN:
@@ -36,6 +36,8 @@ def test_moments_are_the_states_of_one_run():
 def test_neurons_that_do_not_adapt_have_no_thresholds_to_read():
     net = lsnn.LSNN(10, lsnn.Cells(8, 0), 3)
     assert "thresholds" not in next(moments(net, spikes(), 20)).columns
+    assert list(tamperings(net)) == ["everything exchanged"]
+    assert tamperings(network()).keys() == TAMPERINGS.keys() - {"everything exchanged"}
 
 
 def test_an_order_leaves_no_example_in_place():

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from lsnn.experiments import Experiment
 from lsnn.memory.decoding import Decoder, Explained, Sums
 from lsnn.memory.moments import moments
-from lsnn.memory.tampering import TAMPERINGS, derangement
+from lsnn.memory.tampering import derangement, tamperings
 from lsnn.network import LSNN
 from lsnn.seeding import generator_for
 from lsnn.tasks import Batch, Split, Task
@@ -165,7 +165,7 @@ def _tamper(experiment: Experiment, network: LSNN, batches: list[Batch], every: 
     task = experiment.task
     assert isinstance(task, Task)
     right: dict[tuple[int, str], float] = {}
-    intact = 0.0
+    intact, chosen = 0.0, tamperings(network)
     for index, batch in enumerate(batches):
         order = derangement(batch.target.shape[1], generator_for(0, "tampering", index))
         noise = _noise(experiment, network, "validation", index, batch)
@@ -175,10 +175,10 @@ def _tamper(experiment: Experiment, network: LSNN, batches: list[Batch], every: 
         for moment in walked[:-1]:
             before, rest = whole[: moment.step], batch.inputs[moment.step :]
             later = None if noise is None else noise[moment.step :]
-            for name, tamper in TAMPERINGS.items():
+            for name, tamper in chosen.items():
                 other, state = tamper(network, moment.state, order)
                 readout = torch.cat([before, other(rest, state, noise=later)[0].readout])
                 key = moment.step, name
                 right[key] = right.get(key, 0.0) + task.metrics(readout, batch)["accuracy"].sum().item()
     n, steps = _count(batches), list(dict.fromkeys(step for step, _ in right))
-    return Tampered(steps, {name: [right[step, name] / n for step in steps] for name in TAMPERINGS}, intact / n)
+    return Tampered(steps, {name: [right[step, name] / n for step in steps] for name in chosen}, intact / n)

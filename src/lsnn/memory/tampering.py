@@ -50,7 +50,14 @@ TAMPERINGS: dict[str, Tampering] = {
     "thresholds averaged": average_thresholds,
     "thresholds clamped": clamp_thresholds,
     "all else exchanged": exchange_the_rest,
+    "everything exchanged": exchange_everything,
 }
+
+
+def tamperings(network: LSNN) -> dict[str, Tampering]:
+    """Those of `TAMPERINGS` that tell of this network: thresholds apart from the rest where they adapt, else all."""
+    apart = network.cells.n_adaptive > 0
+    return {name: tamper for name, tamper in TAMPERINGS.items() if (tamper is exchange_everything) != apart}
 
 
 def derangement(n: int, generator: torch.Generator) -> Tensor:

@@ -79,7 +79,8 @@ def _remembering(experiment: Experiment) -> Experiment:
     error does not drown what is to be learned about actions."""
     network, ppo = experiment.network, experiment.ppo
     assert isinstance(network, NonSpiking) and ppo is not None
-    return replace(experiment, network=replace(network, longest_memory=200.0), ppo=replace(ppo, value_cost=0.1))
+    network, ppo = replace(network, longest_memory=200.0), replace(ppo, value_cost=0.1)
+    return replace(experiment, network=network, ppo=ppo, lr=0.0015)
 
 
 NAVIGATION: dict[str, Preset] = {

@@ -88,7 +88,7 @@ def _page(title: str, studied: Study, plate: Plate) -> str:
         _table("steps back", decoded.back, decoded.explained),
         f"Answers after tampering in mid-trial, right ones in % of {studied.n_tampered:,} validation examples; "
         f"{100 * tampered.intact:.1f} % if left alone.\n\n"
-        + "\n".join(f"- {name}: {_what(tamper)}" for name, tamper in TAMPERINGS.items()),
+        + "\n".join(f"- {name}: {_what(TAMPERINGS[name])}" for name in tampered.right),
         _table("changed at step", tampered.steps, tampered.right),
     ]
     return "\n\n".join(parts + gallery([plate])) + "\n"
