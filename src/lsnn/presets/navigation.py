@@ -75,8 +75,8 @@ def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
 
 
 def _remembering(experiment: Experiment) -> Experiment:
-    """An LSTM of the paper's arena, where it learns to return only if it begins with a long memory, and if the value's
-    error does not drown what is to be learned about actions."""
+    """An LSTM of the paper's arena, where it learns to return if it begins with a long memory, and if the value's error
+    does not drown what is to be learned about actions; how to keep it from forgetting that again is open."""
     network, ppo = experiment.network, experiment.ppo
     assert isinstance(network, NonSpiking) and ppo is not None
     network, ppo = replace(network, longest_memory=200.0), replace(ppo, value_cost=0.1)
