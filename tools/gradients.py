@@ -22,13 +22,11 @@ from lsnn.reinforced import lesson, losses
 from lsnn.tasks import Environment
 from lsnn.tasks.rollout import Played, play
 
-TERMS = ("policy", "value", "entropy")
-
 
 def gradients(
     network: nn.Module, environment: Environment, played: Played, how: Ppo
 ) -> dict[str, Float[Tensor, " parameter"]]:
-    """Of each of `TERMS`, with respect to all trained parameters one after the other."""
+    """By term: of its mean with respect to all trained parameters, one after the other."""
     learned = lesson(played, how)
     indifferent = learned._replace(advantages=torch.zeros_like(learned.advantages))
     parts = {
@@ -37,11 +35,11 @@ def gradients(
         "entropy": (indifferent, replace(how, value_cost=0.0)),
     }
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    activity, _ = network(played.inputs, **played.again())
     found = {}
     for term, (known, weighed) in parts.items():
-        activity, _ = network(played.inputs, **played.again())
         loss = losses(environment, activity.readout, played, known, weighed).mean()
-        by_parameter = torch.autograd.grad(loss, trained, materialize_grads=True)
+        by_parameter = torch.autograd.grad(loss, trained, retain_graph=True, materialize_grads=True)
         found[term] = torch.cat([gradient.flatten() for gradient in by_parameter])
     return found
 
@@ -56,7 +54,10 @@ def main() -> None:
     if options.batches < 2:
         parser.error(f"--batches must be at least 2 to compare them, got {options.batches}")
     torch.set_num_threads(options.threads)
-    experiment, network, _ = training.restore_network(options.run)
+    try:
+        experiment, network, _ = training.restore_network(options.run)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     task, how = experiment.task, experiment.ppo
     if not isinstance(task, Environment) or how is None:
         parser.error(f"{options.run} has no agent that learns from reward; its task is {task.name}")
@@ -66,7 +67,7 @@ def main() -> None:
     )
     found = [gradients(network, task, played, how) for played in batches]
     print("term     mean norm  mean cosine of two batches")
-    for term in TERMS:
+    for term in found[0]:
         norm = torch.stack([by_term[term].norm() for by_term in found]).mean()
         alike = [F.cosine_similarity(a[term], b[term], dim=0) for a, b in combinations(found, 2)]
         print(f"{term:8s} {norm:9.4f}  {torch.stack(alike).mean():.2f}")
