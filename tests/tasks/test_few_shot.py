@@ -160,6 +160,14 @@ def test_label_is_shown_one_image_late_and_none_at_first(task):
     assert shown[1:, 0].argmax(2).equal(batch.target[:-1]) and (shown[1:, 0].sum(2) == 1).all()
 
 
+def test_currents_of_ink_and_label_are_scaled_apart(task):
+    plain = task.batch("test", 2, seeded()).inputs
+    scaled = replace(task, ink_current=0.5, label_current=2.0).batch("test", 2, seeded()).inputs
+    n = task.side**2
+    assert scaled[..., :n].equal(0.5 * plain[..., :n]) and scaled[..., n:].equal(2 * plain[..., n:])
+    assert plain[..., :n].max() > 0.1 and plain[..., n:].max() == 1
+
+
 def test_rotation_turns_all_drawings_of_a_character_alike(task, data):
     upright = omniglot.load(data, 6).split("train").float() / 255
     turned = 0
@@ -230,7 +238,7 @@ def test_memory_names_copies_of_drawings_it_has_seen(data):
 
 
 def test_same_episodes_whatever_the_time_an_image_is_shown(task):
-    other = replace(task, image_ms=1, data=None)
+    other = replace(task, image_ms=1, ink_current=0.3, data=None)
     assert task.comparable(other) and not task.comparable(replace(task, n_classes=4))
     assert not any(task.comparable(replace(task, **{name: 5})) for name in ("n_validation", "n_test"))
     targets = [
@@ -269,6 +277,7 @@ def test_lstm_has_as_many_parameters():
     [
         ({"n_classes": 1}, "n_classes must be at least 2, got 1"),
         ({"side": 1}, "side must be at least 2, got 1"),
+        ({"ink_current": -1.0}, "ink_current must be positive and finite, got -1.0; 1 leaves pixels alone"),
         ({"logit_scale": 0.0}, "logit_scale must be positive and finite, got 0.0; 1 leaves logits alone"),
     ],
 )

@@ -18,6 +18,8 @@ from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table
 
 AT_INSTANCES = (1, 2, 5, 10)
 """columns of the table, and metrics"""
+FREE = ("image_ms", "ink_current", "label_current", "rotate", "logit_scale", "data")
+"""fields that two networks may differ in and still be compared on the same episodes"""
 
 
 class Shown(NamedTuple):
@@ -54,6 +56,10 @@ class FewShotOmniglot:
     """pixels along each side to which images are reduced"""
     rotate: bool = True
     """in training, turn all drawings of a character by the same multiple of 90 degrees: four times the characters"""
+    ink_current: float = 1.0
+    """input current of a pixel that is all ink"""
+    label_current: float = 1.0
+    """input current of the label before"""
     logit_scale: float = 1.0
     """factor on the mean readout in the loss's softmax"""
     n_validation: int = 100
@@ -70,8 +76,10 @@ class FewShotOmniglot:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 0 < self.logit_scale < math.inf:
-            raise ValueError(f"logit_scale must be positive and finite, got {self.logit_scale}; 1 leaves logits alone")
+        for name, what in (("ink_current", "pixels"), ("label_current", "labels"), ("logit_scale", "logits")):
+            if not 0 < getattr(self, name) < math.inf:
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be positive and finite, got {value}; 1 leaves {what} alone")
 
     @property
     def n_in(self) -> int:
@@ -141,7 +149,8 @@ class FewShotOmniglot:
         images, label = (torch.stack(part, dim=1) for part in zip(*episodes, strict=True))
         before = functional.one_hot(label, self.n_classes).roll(1, dims=0).float()
         before[0] = 0
-        inputs = torch.cat([images, before], dim=2).repeat_interleave(self.image_ms, dim=0)
+        parts = [self.ink_current * images, self.label_current * before]
+        inputs = torch.cat(parts, dim=2).repeat_interleave(self.image_ms, dim=0)
         return Batch(inputs, label, torch.ones_like(label, dtype=torch.bool))
 
     # ---- what more there is to say about a network ---------------------------------------------------------------
@@ -181,7 +190,7 @@ class FewShotOmniglot:
         """Whether the other task has the same episodes, wherever the files are and however long images are shown."""
         if not isinstance(other, FewShotOmniglot):
             return False
-        free = {name: getattr(self, name) for name in ("image_ms", "rotate", "logit_scale", "data")}
+        free = {name: getattr(self, name) for name in FREE}
         return replace(other, **free) == self
 
     def _least_shown(self, batch: Batch) -> Int64[Tensor, "image n"]:
