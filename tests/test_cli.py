@@ -201,7 +201,7 @@ def test_missing_run_folder_is_named(refusal: Refusal, command: str):
     assert refusal(1, command, "no/where") == "there is no run folder no/where; lsnn train writes one"
     line = refusal(1, command, "nowhere")
     assert line.startswith("there is no run folder nowhere")
-    assert command == "resume" or "; the box has l2l-teacher, " in line
+    assert command == "resume" or "; the box has l2l-sine, " in line
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "report"])
