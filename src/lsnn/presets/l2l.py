@@ -37,7 +37,7 @@ _teacher = replace(
     batch_size=32,
     lr=0.002,
     schedule="cosine",
-    clip_norm=0.1,  # twice the usual norm: a single step has cost a run two thousand iterations' work
+    clip_norm=0.1,  # about twice the usual norm: a single step has undone a run
     rate_cost=3.0,
 )
 _sine_paper = replace(
