@@ -137,9 +137,9 @@ BATTERY = [function for name, function in vars(battery).items() if name.startswi
 
 
 @pytest.mark.parametrize("check", BATTERY, ids=lambda function: function.__name__)
-@pytest.mark.parametrize("image_ms", [1, 3])
-def test_battery_of_tasks(task, check, image_ms: int):
-    check(replace(task, image_ms=image_ms))
+@pytest.mark.parametrize(("image_ms", "label_ms"), [(1, 0), (3, 0), (2, 1)])
+def test_battery_of_tasks(task, check, image_ms: int, label_ms: int):
+    check(replace(task, image_ms=image_ms, label_ms=label_ms))
 
 
 def test_episodes_show_each_class_as_often_and_drawings_once(task, data):
@@ -158,6 +158,26 @@ def test_label_is_shown_one_image_late_and_none_at_first(task):
     assert shown[:, 0].equal(shown[:, 1])
     assert not shown[0].any()
     assert shown[1:, 0].argmax(2).equal(batch.target[:-1]) and (shown[1:, 0].sum(2) == 1).all()
+
+
+def test_label_is_shown_with_its_own_image_after_the_answer(task):
+    late, own = task.batch("test", 4, seeded()), replace(task, label_ms=3).batch("test", 4, seeded())
+    steps = own.inputs.unflatten(0, (12, 2 + 3))
+    images = late.inputs[::2, :, :36]
+    assert own.target.equal(late.target)
+    assert all(steps[:, k, :, :36].equal(images) for k in range(5))
+    assert not steps[:, :2, :, 36:].any()
+    one_hot = torch.nn.functional.one_hot(own.target, 3).float()
+    assert all(steps[:, k, :, 36:].equal(one_hot) for k in (2, 3, 4))
+
+
+def test_what_is_said_once_the_label_is_shown_does_not_count(task):
+    task = replace(task, label_ms=3)
+    batch = task.batch("test", 4, seeded())
+    wrong = 1 - torch.nn.functional.one_hot(batch.target, 3).float()
+    readout = torch.stack([wrong, wrong, *[100 * (1 - wrong)] * 3], dim=1).flatten(0, 1)
+    assert not task.metrics(readout, batch)["accuracy"].any()
+    assert task.loss(readout, batch).equal(task.loss(readout.where(readout < 100, 0.0), batch))
 
 
 def test_currents_of_ink_and_label_are_scaled_apart(task):
@@ -238,7 +258,7 @@ def test_memory_names_copies_of_drawings_it_has_seen(data):
 
 
 def test_same_episodes_whatever_the_time_an_image_is_shown(task):
-    other = replace(task, image_ms=1, ink_current=0.3, data=None)
+    other = replace(task, image_ms=1, label_ms=2, ink_current=0.3, data=None)
     assert task.comparable(other) and not task.comparable(replace(task, n_classes=4))
     assert not any(task.comparable(replace(task, **{name: 5})) for name in ("n_validation", "n_test"))
     targets = [
@@ -277,6 +297,7 @@ def test_lstm_has_as_many_parameters():
     [
         ({"n_classes": 1}, "n_classes must be at least 2, got 1"),
         ({"side": 1}, "side must be at least 2, got 1"),
+        ({"label_ms": -1}, "label_ms must be at least 0, got -1"),
         ({"ink_current": -1.0}, "ink_current must be positive and finite, got -1.0; 1 leaves pixels alone"),
         ({"logit_scale": 0.0}, "logit_scale must be positive and finite, got 0.0; 1 leaves logits alone"),
     ],

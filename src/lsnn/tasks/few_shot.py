@@ -12,13 +12,13 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from lsnn import omniglot
-from lsnn.losses import masked_cross_entropy, masked_error, window_mean
+from lsnn.losses import masked_cross_entropy, masked_error
 from lsnn.seeding import generator_for
 from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table
 
 AT_INSTANCES = (1, 2, 5, 10)
 """columns of the table, and metrics"""
-FREE = ("image_ms", "ink_current", "label_current", "rotate", "logit_scale", "data")
+FREE = ("image_ms", "label_ms", "ink_current", "label_current", "rotate", "logit_scale", "data")
 """fields that two networks may differ in and still be compared on the same episodes"""
 
 
@@ -32,13 +32,14 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class FewShotOmniglot:
-    """Episodes of characters never seen before: with each image comes the label of the one before.
+    """Episodes of characters never seen before, each of which is told its label once it has been named.
 
     Five characters with labels drawn anew for each episode, ten drawings of each, in random order: which label a
     character has can be learned only from the second of its drawings on.  As every label comes ten times, counting
-    them alone names more than chance.  Pixels and the one-hot label before enter as
-    currents; the mean readout while an image is shown names it.  Alphabets are split, so that characters tested are
-    of alphabets never trained on.
+    them alone names more than chance.  Pixels and a one-hot label enter as currents; the mean readout of the
+    first `image_ms` of an image, in which its label is never shown, names it.  The label comes with the next image,
+    or, with `label_ms`, while its own image is still there: the network then need not hold an image in mind to learn
+    its label.  Alphabets are split, so that characters tested are of alphabets never trained on.
     Source: Santoro et al. 2016 (memory-augmented networks), asked for by a reviewer of Bellec et al. 2018; sizes of
     images and times are ours.
     """
@@ -51,7 +52,9 @@ class FewShotOmniglot:
     n_instances: int = 10
     """drawings of each"""
     image_ms: int = 20
-    """time an image is shown, ms; 1 for networks that do not spike"""
+    """time an image is shown in which it is to be named, ms; 1 for networks that do not spike"""
+    label_ms: int = 0
+    """time an image stays on after that, with its own label, ms; 0 shows the label with the next image instead"""
     side: int = 20
     """pixels along each side to which images are reduced"""
     rotate: bool = True
@@ -59,7 +62,7 @@ class FewShotOmniglot:
     ink_current: float = 1.0
     """input current of a pixel that is all ink"""
     label_current: float = 1.0
-    """input current of the label before"""
+    """input current of a label"""
     logit_scale: float = 1.0
     """factor on the mean readout in the loss's softmax"""
     n_validation: int = 100
@@ -72,7 +75,7 @@ class FewShotOmniglot:
     def __post_init__(self) -> None:
         for name, least in (
             *(("n_classes", 2), ("n_instances", 2), ("image_ms", 1), ("side", 2)),
-            *(("n_validation", 1), ("n_test", 1)),
+            *(("label_ms", 0), ("n_validation", 1), ("n_test", 1)),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -97,8 +100,8 @@ class FewShotOmniglot:
         return self.n_classes * self.n_instances
 
     def input_groups(self) -> dict[str, slice]:
-        """Pixels, and the label before."""
-        return {"image": slice(0, self.side**2), "label before": slice(self.side**2, self.n_in)}
+        """Pixels, and labels."""
+        return {"image": slice(0, self.side**2), "label": slice(self.side**2, self.n_in)}
 
     def episodes(self, split: Split, n: int, generator: Generator) -> Iterator[Shown]:
         """n episodes, one after the other."""
@@ -131,13 +134,13 @@ class FewShotOmniglot:
             yield self._batch(some)
 
     def loss(self, readout: Readout, batch: Batch) -> Decisions:
-        """Cross-entropy of `logit_scale` times the mean readout while an image is shown, per image."""
-        logits = self.logit_scale * window_mean(readout, self.image_ms)
+        """Cross-entropy of `logit_scale` times the mean readout while an image is to be named, per image."""
+        logits = self.logit_scale * self._answer(readout)
         return masked_cross_entropy(logits, batch.target, batch.mask)
 
     def metrics(self, readout: Readout, batch: Batch) -> dict[str, Decisions]:
         """accuracy: 1 for an image named right, else 0; accuracy_2: at the second of a character's drawings; ..."""
-        right = 1 - masked_error(window_mean(readout, self.image_ms), batch.target, batch.mask)
+        right = 1 - masked_error(self._answer(readout), batch.target, batch.mask)
         instance = instances(batch.target)[batch.mask]
         at = {f"accuracy_{k}": right[instance == k] for k in AT_INSTANCES if k <= self.n_instances}
         return {"accuracy": right, **at}
@@ -147,11 +150,22 @@ class FewShotOmniglot:
 
     def _batch(self, episodes: list[Shown]) -> Batch:
         images, label = (torch.stack(part, dim=1) for part in zip(*episodes, strict=True))
-        before = functional.one_hot(label, self.n_classes).roll(1, dims=0).float()
-        before[0] = 0
-        parts = [self.ink_current * images, self.label_current * before]
-        inputs = torch.cat(parts, dim=2).repeat_interleave(self.image_ms, dim=0)
-        return Batch(inputs, label, torch.ones_like(label, dtype=torch.bool))
+        told = self.label_current * functional.one_hot(label, self.n_classes)
+        nothing = torch.zeros_like(told)
+        if self.label_ms:
+            phases = [(nothing, self.image_ms), (told, self.label_ms)]
+        else:
+            phases = [(torch.cat([nothing[:1], told[:-1]]), self.image_ms)]
+        ink = self.ink_current * images
+        shown = [torch.cat([ink, labels], dim=2)[:, None].expand(-1, ms, -1, -1) for labels, ms in phases]
+        return Batch(torch.cat(shown, dim=1).flatten(0, 1), label, torch.ones_like(label, dtype=torch.bool))
+
+    def _answer(self, readout: Readout) -> Float[Tensor, "image n label"]:
+        """Mean readout over the first image_ms of every image."""
+        return self._by_image(readout)[:, : self.image_ms].mean(dim=1)
+
+    def _by_image(self, steps: Float[Tensor, "time n channel"]) -> Float[Tensor, "image step n channel"]:
+        return steps.unflatten(0, (-1, self.image_ms + self.label_ms))
 
     # ---- what more there is to say about a network ---------------------------------------------------------------
 
@@ -164,7 +178,7 @@ class FewShotOmniglot:
         found = []
         with torch.no_grad():
             for batch in self.evaluation(split, 25):
-                answers = window_mean(network(batch.inputs, **run)[0].readout, self.image_ms).argmax(2)
+                answers = self._answer(network(batch.inputs, **run)[0].readout).argmax(2)
                 right["network"].append((answers == batch.target).flatten())
                 right["nearest drawing so far"].append((self._nearest(batch) == batch.target).flatten())
                 right["counting labels"].append((self._least_shown(batch) == batch.target).flatten())
@@ -200,7 +214,7 @@ class FewShotOmniglot:
 
     def _nearest(self, batch: Batch) -> Int64[Tensor, "image n"]:
         """Label of the most similar drawing seen so far, by the distance of pixels; label 0 at first."""
-        images = batch.inputs[:: self.image_ms, :, : self.side**2].transpose(0, 1)  # (n, image, pixel)
+        images = self._by_image(batch.inputs)[:, 0, :, : self.side**2].transpose(0, 1)  # (n, image, pixel)
         distance = torch.cdist(images, images)
         future = torch.ones(distance.shape[1:], dtype=torch.bool).triu()
         nearest = distance.masked_fill(future, math.inf).argmin(2)  # (n, image); of the first, itself
