@@ -66,7 +66,7 @@ def test_an_unfinished_run_is_not_shipped(tmp_path):
 def _on_some_functions(task: Regression, network: torch.nn.Module, kept: torch.Tensor) -> None:
     """A thousand episodes take minutes: a few functions have the error that the analysis has of them."""
     x, y = (part[:, :16] for part in task.unseen("test")[1])
-    predicted = in_context.follow(task, network, x, task.one_step_late(y), torch.Generator().manual_seed(0)).predicted
+    predicted = in_context.follow(task, network, x, task.told(y), torch.Generator().manual_seed(0)).predicted
     errors = (predicted - y)[task.settled - 1 :].square().mean(0)
     torch.testing.assert_close(errors, kept[:16], rtol=0.5, atol=1e-3)  # other input spikes: up to a third was seen
     assert errors.mean().item() == pytest.approx(kept[:16].mean().item(), rel=0.1)

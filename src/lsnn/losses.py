@@ -8,11 +8,14 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def window_mean(readout: Float[Tensor, "time batch n_out"], window: int) -> Float[Tensor, "window batch n_out"]:
-    """Mean of the readout over consecutive windows of `window` steps; several paper tasks decide on it."""
+def window_mean(
+    readout: Float[Tensor, "time batch n_out"], window: int, first: int | None = None
+) -> Float[Tensor, "window batch n_out"]:
+    """Mean of the readout over consecutive windows of `window` steps, or over the `first` of each; several paper tasks
+    decide on it."""
     if window < 1 or len(readout) % window:
         raise ValueError(f"{len(readout)} steps are no multiple of a window of {window}; cut them to whole windows")
-    return readout.unflatten(0, (-1, window)).mean(dim=1)
+    return readout.unflatten(0, (-1, window))[:, :first].mean(dim=1)
 
 
 def masked_cross_entropy(

@@ -9,7 +9,7 @@ from torch import Tensor
 from lsnn.encoding import append_cue, threshold_crossing
 from lsnn.report.run import read_run
 from lsnn.report.trial import answers, image, slots, trial_of
-from lsnn.tasks import SequentialMnist, StoreRecall
+from lsnn.tasks import FewShotOmniglot, SequentialMnist, StoreRecall
 from tests.report.folders import small, write_run
 
 
@@ -71,3 +71,7 @@ def test_answer_is_read_where_the_task_reads_it() -> None:
         "mask": torch.tensor([False, True, False]),
     }
     assert answers(StoreRecall(), slots, 1.0) == [(200, 400, 1, 2)]
+    named = {"readout": torch.zeros(60, 5), "target": torch.tensor([3, 4]), "mask": torch.tensor([True, True])}
+    named["readout"][:10, 1], named["readout"][10:30, 2], named["readout"][30:40, 4] = 1.0, 9.0, 1.0
+    task = FewShotOmniglot(image_ms=10, label_ms=20)
+    assert answers(task, named, 1.0) == [(0, 10, 3, 1), (30, 40, 4, 4)], "not once the label is shown"

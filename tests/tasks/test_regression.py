@@ -11,7 +11,7 @@ from lsnn.presets import preset
 from lsnn.results import n_parameters
 from lsnn.seeding import generator_for
 from lsnn.tasks import Sines, TargetNetworks
-from lsnn.tasks.regression import Examples, Regression
+from lsnn.tasks.regression import Examples, Regression, in_context
 from lsnn.trainer import Trainer
 from tests.helpers import error
 
@@ -117,17 +117,19 @@ def test_sines_have_the_paper_s_amplitudes_and_phases():
 
 
 @pytest.mark.parametrize("example", [0, 1, 11, 23])
-def test_no_prediction_depends_on_the_target_it_predicts(example: int):
+@pytest.mark.parametrize("value_ms", [0, 5])
+def test_no_prediction_depends_on_the_target_it_predicts(example: int, value_ms: int):
     """The leak test: from some example on, targets are shuffled; all predictions up to that one stay, bit for bit."""
-    x, y = SMALL.examples(24, 5, seeded())
+    task = replace(SMALL, value_ms=value_ms)
+    x, y = task.examples(24, 5, seeded())
     shuffled = y.clone()
     shuffled[example:] = y[example:][:, torch.randperm(5, generator=seeded(3))].flip(0)
-    net, predictions = network_for(SMALL, gain=1.5), []
+    net, predictions = network_for(task, gain=1.5), []
     for targets in (y, shuffled):
-        inputs = SMALL.episodes(Examples(x, targets), seeded(1)).inputs
+        inputs = task.episodes(Examples(x, targets), seeded(1)).inputs
         activity, _ = net(inputs)
         assert 5 < activity.rate.mean() < 100, "the network spikes"
-        predictions.append(SMALL.predictions(activity.readout))
+        predictions.append(task.predictions(activity.readout))
     assert predictions[0][: example + 1].equal(predictions[1][: example + 1])
     if example < 23:
         assert not predictions[0].equal(predictions[1]), "what follows does depend on it"
@@ -141,6 +143,46 @@ def test_values_are_fed_back_one_example_late_and_nothing_at_first():
     torch.testing.assert_close(inputs[::2, :, :2], x)
     torch.testing.assert_close(inputs[2::2, :, 2], 2 * y[:-1] - 1)
     assert (inputs[:2, :, 2] == -1).all(), "value 0, the least of its range"
+
+
+def test_values_may_be_told_beside_their_own_arguments_after_the_prediction():
+    task = replace(SMALL, encoding="values", example_ms=2, value_ms=3)
+    x, y = task.examples(24, 3, seeded())
+    inputs = task.episodes(Examples(x, y), seeded()).inputs.unflatten(0, (24, 5))
+    for step in range(5):
+        torch.testing.assert_close(inputs[:, step, :, :2], x)
+    assert not inputs[:, :2, :, 2].any()
+    for step in (2, 3, 4):
+        torch.testing.assert_close(inputs[:, step, :, 2], 2 * y - 1)
+
+
+def test_no_value_is_told_by_spikes_while_it_is_to_be_predicted():
+    task = replace(SMALL, example_ms=40, value_ms=60, max_rate_hz=500.0)
+    inputs = task.batch("train", 3, seeded()).inputs.unflatten(0, (24, 100))
+    told = task.input_groups()["value"]
+    assert not inputs[:, :40, :, told].any() and inputs[:, 40:, :, told].any(dim=(1, 3)).all()
+    arguments = inputs[..., : told.start].double()
+    assert arguments[:, :40].mean().item() == pytest.approx(arguments[:, 40:].mean().item(), rel=0.05)
+
+
+def test_spikes_that_follow_the_value_are_not_counted_in_the_network_s_favour():
+    """Ridge regression on its spikes must not hear the value that it is to predict."""
+    task = replace(SMALL, value_ms=10)
+    x, y = task.examples(24, 5, seeded())
+    net = network_for(task, gain=1.5)
+    counts = in_context.follow(task, net, x, task.told(y), seeded(1), counts=True).counts
+    activity, _ = net(task.episodes(Examples(x, y), seeded(1)).inputs, record=("spikes",))
+    spikes = activity.spikes.unflatten(0, (24, 20))
+    torch.testing.assert_close(counts, spikes[:, :10].sum(1))
+    assert spikes[:, 10:].sum() > 0
+
+
+def test_what_is_said_once_the_value_is_told_does_not_count():
+    task = replace(SMALL, value_ms=4)
+    batch = task.batch("train", 2, seeded())
+    right = batch.target[:, None, :, None].expand(-1, 14, -1, -1).clone()
+    right[:, 10:] = 7.0
+    torch.testing.assert_close(task.loss(right.flatten(0, 1), batch), torch.zeros(48))
 
 
 def test_populations_fire_at_the_rate_of_their_tuning():
@@ -173,6 +215,7 @@ def test_unseen_functions_do_not_depend_on_how_they_are_shown():
     shown = replace(SMALL, encoding="values", example_ms=1)
     assert all(a.equal(b) for a, b in zip(SMALL.unseen("test")[1], shown.unseen("test")[1], strict=True))
     assert SMALL.comparable(shown) and not SMALL.comparable(replace(SMALL, weight_range=1.0))
+    assert SMALL.comparable(replace(SMALL, value_ms=10))
     assert not SMALL.comparable(Sines(n_examples=24))
     targets = [torch.cat([b.target for b in task.evaluation("test", n)], 1) for task, n in ((SMALL, 3), (shown, 7))]
     assert targets[0].equal(targets[1]) and targets[0].shape == (24, 7)
@@ -207,6 +250,7 @@ def test_readout_scale_multiplies_predictions_and_training_episodes_may_be_short
         ({"n_examples": 0}, "n_examples must be at least 1, got 0"),
         ({"n_examples": 19}, "n_examples must be at least settled = 20, got 19; the paper has 500"),
         ({"n_train_examples": 3}, "n_train_examples must be at least settled = 20, got 3; the paper has 500"),
+        ({"value_ms": -1}, "value_ms must not be negative, got -1; 0 shows a value with the next x"),
         ({"n_channels": 1}, "n_channels must be at least 2, got 1; the paper has 100"),
         ({"coding_width": 0.0}, "coding_width must be positive and finite, got 0.0; usual is 0.1"),
         ({"max_rate_hz": 1000.0}, "max_rate_hz must lie in (0, 1000), got 1000.0; a step is 1 ms, the paper has 200"),

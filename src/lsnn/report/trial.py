@@ -39,7 +39,7 @@ def trial_of(run: Run, example: Mapping[str, Tensor]) -> Trial:
 def values(task: Regression, example: Mapping[str, Tensor], dt: float) -> Values:
     """What was predicted in each step, and what the function gives."""
     predicted = task.predictions(example["readout"][:, None])[:, 0]
-    edges = dt * task.example_ms * np.arange(len(predicted) + 1)
+    edges = dt * task.shown_ms * np.arange(len(predicted) + 1)
     return Values(edges, predicted.numpy(), example["target"].numpy())
 
 
@@ -49,14 +49,16 @@ def _groups(task: Task, n_in: int) -> list[Group]:
 
 
 def answers(task: Task, example: Mapping[str, Tensor], dt: float) -> list[Window]:
-    """Where something is asked for.  Windows share the trial, unless the task reads only its last steps."""
+    """Where something is asked for.  Windows share the trial, unless the task reads only its last steps, or only the
+    first of each window."""
     steps, mask = len(example["readout"]), example["mask"]
     width = getattr(task, "readout_steps", steps // len(mask))
+    read = getattr(task, "answer_steps", width)
     windows = []
     for index in mask.nonzero()[:, 0].tolist():
         start = steps - (len(mask) - index) * width
-        answer = int(example["readout"][start : start + width].mean(dim=0).argmax())
-        windows.append(Window(start * dt, (start + width) * dt, int(example["target"][index]), answer))
+        answer = int(example["readout"][start : start + read].mean(dim=0).argmax())
+        windows.append(Window(start * dt, (start + read) * dt, int(example["target"][index]), answer))
     return windows
 
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from lsnn import omniglot
-from lsnn.losses import masked_cross_entropy, masked_error
+from lsnn.losses import masked_cross_entropy, masked_error, window_mean
 from lsnn.seeding import generator_for
 from lsnn.tasks.task import Batch, Decisions, Headline, Readout, Split, Table
 
@@ -83,6 +83,16 @@ class FewShotOmniglot:
             if not 0 < getattr(self, name) < math.inf:
                 value = getattr(self, name)
                 raise ValueError(f"{name} must be positive and finite, got {value}; 1 leaves {what} alone")
+
+    @property
+    def shown_ms(self) -> int:
+        """Time an image is shown in all, ms."""
+        return self.image_ms + self.label_ms
+
+    @property
+    def answer_steps(self) -> int:
+        """Steps, from the first of an image, over which the answer is read."""
+        return self.image_ms
 
     @property
     def n_in(self) -> int:
@@ -162,10 +172,7 @@ class FewShotOmniglot:
 
     def _answer(self, readout: Readout) -> Float[Tensor, "image n label"]:
         """Mean readout over the first image_ms of every image."""
-        return self._by_image(readout)[:, : self.image_ms].mean(dim=1)
-
-    def _by_image(self, steps: Float[Tensor, "time n channel"]) -> Float[Tensor, "image step n channel"]:
-        return steps.unflatten(0, (-1, self.image_ms + self.label_ms))
+        return window_mean(readout, self.shown_ms, self.image_ms)
 
     # ---- what more there is to say about a network ---------------------------------------------------------------
 
@@ -214,7 +221,7 @@ class FewShotOmniglot:
 
     def _nearest(self, batch: Batch) -> Int64[Tensor, "image n"]:
         """Label of the most similar drawing seen so far, by the distance of pixels; label 0 at first."""
-        images = self._by_image(batch.inputs)[:, 0, :, : self.side**2].transpose(0, 1)  # (n, image, pixel)
+        images = batch.inputs[:: self.shown_ms, :, : self.side**2].transpose(0, 1)  # (n, image, pixel)
         distance = torch.cdist(images, images)
         future = torch.ones(distance.shape[1:], dtype=torch.bool).triu()
         nearest = distance.masked_fill(future, math.inf).argmin(2)  # (n, image); of the first, itself

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from lsnn.encoding import poisson_held, tuning
 from lsnn.losses import squared_error, window_mean
@@ -31,7 +32,9 @@ class Family:
 
     In step i of an episode, 20 ms long, the network sees the argument x(i) and the value of the one before, y(i-1):
     0 in the first step.  Its prediction of y(i) is the mean readout over the step.  y(i)
-    itself is never shown in time.  Every training batch has functions of its own; testing has functions of its own.
+    itself is never shown in time.  With `value_ms`, which the paper does not have, y(i) is shown once the prediction
+    has been read, beside x(i): what is known at each prediction is the same, and the network need not hold x(i) in
+    mind until its value comes.  Every training batch has functions of its own; testing has functions of its own.
     Source: Bellec et al. 2018, section on learning-to-learn and supplement, recalled with certainty but for the
     width of the tuning curves; docs/experiments/learning-to-learn.md says what is certain.
 
@@ -57,7 +60,9 @@ class Family:
     n_train_examples: int | None = None
     """examples in an episode of training; None: as many as in the test, which is the paper's"""
     example_ms: int = 20
-    """time an example is shown, ms; 1 for networks that do not spike"""
+    """time an example is shown in which its value is to be predicted, ms; 1 for networks that do not spike"""
+    value_ms: int = 0
+    """time its argument stays on after that, with its value, ms; 0 shows the value with the next argument instead"""
     encoding: Literal["population", "values"] = "population"
     """arguments and last value as spikes of populations with Gaussian tuning, or as currents between -1 and 1"""
     n_channels: int = 100
@@ -79,6 +84,8 @@ class Family:
         for name in ("n_examples", "example_ms", "settled", "n_validation", "n_test"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.value_ms < 0:
+            raise ValueError(f"value_ms must not be negative, got {self.value_ms}; 0 shows a value with the next x")
         for name, least, usual in (("n_examples", self.settled, 500), ("n_train_examples", self.settled, 500)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -94,8 +101,13 @@ class Family:
             )
 
     @property
+    def shown_ms(self) -> int:
+        """Time an example is shown in all, ms."""
+        return self.example_ms + self.value_ms
+
+    @property
     def n_in(self) -> int:
-        """Input channels: arguments one after the other, then the value before."""
+        """Input channels: arguments one after the other, then the value that is told."""
         return (self.n_x + 1) * (self.n_channels if self.encoding == "population" else 1)
 
     @property
@@ -106,8 +118,9 @@ class Family:
     def input_groups(self) -> dict[str, slice]:
         """Input channels by the number they tell."""
         names = ["x"] if self.n_x == 1 else [f"x{k + 1}" for k in range(self.n_x)]
+        names.append("value" if self.value_ms else "value before")
         size = self.n_in // (self.n_x + 1)
-        return {name: slice(k * size, (k + 1) * size) for k, name in enumerate([*names, "value before"])}
+        return {name: slice(k * size, (k + 1) * size) for k, name in enumerate(names)}
 
     # ---- functions and their examples ----------------------------------------------------------------------------
 
@@ -154,31 +167,45 @@ class Family:
 
     def episodes(self, examples: Examples, generator: Generator) -> Batch:
         """The batch that shows these examples."""
-        before = self.one_step_late(examples.y)
-        inputs = self.encode(examples.x, before, generator)
+        inputs = self.encode(examples.x, self.told(examples.y), generator)
         return Batch(inputs, examples.y, torch.ones_like(examples.y, dtype=torch.bool))
 
-    def one_step_late(self, y: Float[Tensor, "example n"]) -> Float[Tensor, "example n"]:
-        """The value before: what is fed back in each step, never the current one.  0 at first, as in the paper."""
-        return torch.cat([torch.zeros_like(y[:1]), y[:-1]])
+    def told(self, y: Float[Tensor, "example n"]) -> Float[Tensor, "example n"]:
+        """The value that each step tells: the one before, 0 at first, as in the paper; with `value_ms` its own."""
+        return y if self.value_ms else torch.cat([torch.zeros_like(y[:1]), y[:-1]])
 
     def encode(
-        self, x: Float[Tensor, "example n n_x"], before: Float[Tensor, "example n"], generator: Generator
+        self, x: Float[Tensor, "example n n_x"], told: Float[Tensor, "example n"], generator: Generator
     ) -> UInt8[Tensor, "time n n_in"] | Float[Tensor, "time n n_in"]:
-        """Arguments and the value before as the network sees them, held for `example_ms`."""
-        parts = [(x[..., k], self.x_range) for k in range(self.n_x)] + [(before, self.y_range)]
+        """Arguments and the values told as the network sees them, held for `example_ms`; with `value_ms` arguments
+        alone, then both."""
+        if not self.value_ms:
+            return self._held(x, told, self.example_ms, generator)
+        phases = self._held(x, None, self.example_ms, generator), self._held(x, told, self.value_ms, generator)
+        return torch.cat([phase.unflatten(0, (len(x), -1)) for phase in phases], dim=1).flatten(0, 1)
+
+    def _held(
+        self, x: Float[Tensor, "example n n_x"], told: Float[Tensor, "example n"] | None, ms: int, generator: Generator
+    ) -> UInt8[Tensor, "time n n_in"] | Float[Tensor, "time n n_in"]:
+        """Arguments and, where one is told, a value, held for so long."""
+        parts = [(x[..., k], self.x_range) for k in range(self.n_x)]
+        parts += [(told, self.y_range)] if told is not None else []
         if self.encoding == "values":
-            scaled = torch.stack([2 * (part - low) / (high - low) - 1 for part, (low, high) in parts], dim=2)
-            return scaled.repeat_interleave(self.example_ms, dim=0)
+            channels = [2 * (part - low) / (high - low) - 1 for part, (low, high) in parts]
+            return self._padded(torch.stack(channels, dim=2)).repeat_interleave(ms, dim=0)
         rates = [
             tuning(part, self.n_channels, low, high, self.max_rate_hz, self.coding_width * (high - low))
             for part, (low, high) in parts
         ]
-        return poisson_held(torch.cat(rates, dim=2), self.example_ms, generator)
+        return poisson_held(self._padded(torch.cat(rates, dim=2)), ms, generator)
+
+    def _padded(self, channels: Float[Tensor, "example n channel"]) -> Float[Tensor, "example n n_in"]:
+        """With zeros for a value that is not told."""
+        return functional.pad(channels, (0, self.n_in - channels.shape[2]))
 
     def predictions(self, readout: Readout) -> Float[Tensor, "example n"]:
-        """Mean readout of each step: with tau_out = 0, a linear readout of the mean firing rates."""
-        return self.readout_scale * window_mean(readout, self.example_ms)[..., 0]
+        """Mean readout of each step until its value is told: with tau_out = 0, a linear readout of mean rates."""
+        return self.readout_scale * window_mean(readout, self.shown_ms, self.example_ms)[..., 0]
 
     def loss(self, readout: Readout, batch: Batch) -> Decisions:
         """Squared error of every prediction."""

@@ -36,29 +36,30 @@ class Outcome(NamedTuple):
 
     predicted: Float[Tensor, "example n"]
     counts: Float[Tensor, "example n neuron"] | None
-    """spikes of each neuron while an example was shown; None where nothing spikes"""
+    """spikes of each neuron while a value was to be predicted; None where nothing spikes"""
 
 
 def follow(
     task: Family,
     network: nn.Module,
     x: Float[Tensor, "example n n_x"],
-    before: Float[Tensor, "example n"],
+    told: Float[Tensor, "example n"],
     spikes: Generator,
     *,
     counts: bool = False,
     **run: Any,
 ) -> Outcome:
-    """Run episodes, a stretch at a time with the state handed over; with spike counts on request."""
+    """Run episodes, a stretch at a time with the state handed over; with spike counts on request.  told is that of
+    the values, `task.told(y)`."""
     state, predicted, counted = None, [], []
     counts = counts and isinstance(network, LSNN)
     recorded: dict[str, Any] = {"record": ("spikes",)} if counts else {}
     with torch.no_grad():
-        for some_x, some_before in zip(x.split(STRETCH), before.split(STRETCH), strict=True):
-            activity, state = network(task.encode(some_x, some_before, spikes), state, **recorded, **run)
+        for some_x, some_told in zip(x.split(STRETCH), told.split(STRETCH), strict=True):
+            activity, state = network(task.encode(some_x, some_told, spikes), state, **recorded, **run)
             predicted.append(task.predictions(activity.readout))
             if counts:
-                counted.append(task.example_ms * window_mean(activity.spikes, task.example_ms))
+                counted.append(task.example_ms * window_mean(activity.spikes, task.shown_ms, task.example_ms))
     return Outcome(torch.cat(predicted), torch.cat(counted) if counts else None)
 
 
@@ -76,19 +77,19 @@ def learning_curves(
     errors: dict[str, list[Tensor]] = {}
     for start in range(0, y.shape[1], TOGETHER):
         some_x, some_y = x[:, start : start + TOGETHER], y[:, start : start + TOGETHER]
-        fed_back = task.one_step_late(some_y)
-        shuffled = task.one_step_late(some_y[order])
+        told = task.told(some_y)
+        shuffled = task.told(some_y[order])
 
         def spikes(start: int = start) -> Generator:
             return generator_for(0, f"{task.name}/spikes/{split}", start)
 
-        own, counts = follow(task, network, some_x, fed_back, spikes(), counts=True, **run)
+        own, counts = follow(task, network, some_x, told, spikes(), counts=True, **run)
         answers = {"network": own}
         answers["shuffled feedback"] = follow(task, network, some_x, shuffled, spikes(), **run).predicted
         if counts is not None:
             answers["ridge on its spikes"] = learners.ridge_so_far(counts, some_y, TRACES_L2, sum(task.y_range) / 2)
         if before is not None and start < N_BEFORE:
-            answers["before training"] = follow(task, before, some_x, fed_back, spikes(), **run).predicted
+            answers["before training"] = follow(task, before, some_x, told, spikes(), **run).predicted
         for name, answer in answers.items():
             errors.setdefault(name, []).append((answer - some_y).square())
     found = {name: torch.cat(parts, dim=1) for name, parts in errors.items()}

@@ -81,11 +81,11 @@ def _asked(
     """Answers at all points after each number of examples of one function: x (example, n_x), y (example)."""
     spikes = generator_for(0, f"{task.name}/probing")
     questions = points.repeat(N_DRAWS, 1)[None]  # (1, question, n_x)
-    fed_back, state, answers, done = task.one_step_late(y[:, None]), None, [], 0
+    told, state, answers, done = task.told(y[:, None]), None, [], 0
     with torch.no_grad():
         for k in after:
             if k > done:
-                episode = task.encode(x[done:k, None], fed_back[done:k], spikes)
+                episode = task.encode(x[done:k, None], told[done:k], spikes)
                 _, state = network(episode, state, **run)
                 done = k
             last = y[k - 1] if k else torch.zeros(())
