@@ -28,7 +28,7 @@ def small(name: str, **changes) -> Experiment:
     if isinstance(experiment.network, NonSpiking):
         network = replace(experiment.network, n_hidden=6)
     else:
-        task = replace(task, example_ms=5, n_channels=12)
+        task = replace(task, example_ms=5, value_ms=task.value_ms // 2, n_channels=12)
         cells = replace(experiment.network.cells, n_regular=12, n_adaptive=8)
         network = replace(experiment.network, cells=cells)
     rest = {"iterations": 4, "batch_size": 3, "validate_every": 2, "log_every": 1, "checkpoint_every": 3}
@@ -169,7 +169,7 @@ def test_example_is_the_beginning_of_an_episode(trained):
     from lsnn.results import example
 
     kept = example(long.build(), long)
-    assert len(kept["target"]) == 50 and len(kept["spikes"]) == len(kept["inputs"]) == 250
+    assert len(kept["target"]) == 50 and len(kept["spikes"]) == len(kept["inputs"]) == 500
 
 
 # ---- the internal model ----------------------------------------------------------------------------------------------
