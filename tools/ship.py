@@ -22,6 +22,7 @@ from lsnn.trainer import PLACES
 
 LICENCES = {
     "sequential-mnist": "; trained on MNIST (CC BY-SA 3.0)",
+    "omniglot": "; trained on Omniglot (MIT licence)",
     "timit": "; trained on speech that espeak-ng synthesised (lsnn data speech), not on TIMIT",
 }
 """of the data that a network was trained on, by task"""

@@ -63,7 +63,7 @@ _omniglot = replace(
     _teacher_paper,
     # currents that drive neurons about to their thresholds: gradients vanish far from them
     task=replace(_characters, image_ms=10, label_ms=20, ink_current=0.8, logit_scale=30.0),
-    network=replace(_teacher_paper.network, cells=_associating, max_delay=1),
+    network=replace(_teacher.network, cells=replace(_associating, tau_a_range=(300.0, 3000.0), beta=20.0)),
     iterations=8_000,
     batch_size=16,
     lr=0.003,

@@ -105,7 +105,8 @@ def _ours(network: Spiking | NonSpiking, ms_per_pixel: int) -> Experiment:
         network = replace(network, cells=replace(cells, trainable=("tau_m", "tau_a", "beta", "v_th")))
     else:
         paper, network = replace(paper, rewiring="deep-r"), Spiking(replace(cells, trainable=("tau_m", "v_th")))
-    return replace(paper, task=task, network=network, schedule="cosine", iterations=12_000)
+    batch_size = paper.batch_size // ms_per_pixel  # as many steps per iteration
+    return replace(paper, task=task, network=network, schedule="cosine", iterations=12_000, batch_size=batch_size)
 
 
 def _of_table() -> Iterator[tuple[str, Preset]]:
