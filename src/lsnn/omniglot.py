@@ -46,7 +46,8 @@ def load(folder: Path | None, side: int) -> Omniglot:
     if folder is None:
         raise ValueError(
             "Omniglot does not come with lsnn; get images_background_small1.zip and images_background_small2.zip from "
-            "its authors (github.com/brendenlake/omniglot, python folder) and name theirs with --task.data FOLDER"
+            "its authors (github.com/brendenlake/omniglot, python folder) and name theirs with --task.data FOLDER, "
+            "or --data FOLDER where a trained network is evaluated"
         )
     return _load(folder.resolve(), side)
 
