@@ -100,13 +100,14 @@ def card(run: Run, name: str) -> str:
         "test set": "used once, after training; no choice was made on it",
         "licence": "BSD-3-Clause" + LICENCES.get(run.experiment.task.name, ""),
     }
+    data = " --data DIR" if getattr(run.experiment.task, "data", None) else ""
     paper = [f"- {row.spelled}, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
     parts = [
         f"# {name}",
         reproduce(_anywhere(run)),
         "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]),
         "\n".join(["The paper's:", "", *paper]) if paper else "",
-        f"```sh\nlsnn evaluate {name}\n```",
+        f"```sh\nlsnn evaluate {name}{data}\n```",
         f'```python\nnet = lsnn.load_pretrained("{name}")\n```',
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
