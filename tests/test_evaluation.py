@@ -243,6 +243,14 @@ def test_command_line_begins_with_another_run_and_the_report_says_so(trained, tm
     assert f"--start-from {first}" in page_of(read_run(run), [])
 
 
+def test_a_run_that_begins_with_a_network_of_the_box_calls_it_by_its_name(tmp_path):
+    run, sizes = tmp_path / "run", ["--task.n-examples", "20", "--task.n-validation", "2", "--task.n-test", "2"]
+    sizes += ["--task.n-train-examples", "20", "--iterations", "1", "--batch-size", "2", "--threads", "1"]
+    assert cli.main(["train", "l2l-sine-lstm", *sizes, "--run", str(run), "--start-from", "l2l-sine-lstm"]) == 0
+    assert runs.read_config(run)["start_from"] == "l2l-sine-lstm"
+    assert "--start-from l2l-sine-lstm" in page_of(read_run(run), [])
+
+
 def test_seeds_draw_other_networks_and_other_functions(trained, tmp_path):
     other = train(tmp_path / "run", "l2l-teacher", seed=1, iterations=1)
     first, second = (runs.read_metrics(run)[0] for run in (trained["l2l-teacher"], other))

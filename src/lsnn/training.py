@@ -44,11 +44,13 @@ def start(
     preset: str | None = None,
     threads: int | None = None,
     start_from: Path | None = None,
+    called: str | None = None,
 ) -> None:
     """Make the run folder of an experiment.  `proceed` then trains it.
 
     start_from: a run folder whose weights to begin with, copied now; the network has to be of the same sizes, and may
         have other constants that are trained, but begins with those of that run.
+    called: what the run's record calls it, such as the name of a network in the box; not given: its path.
     """
     threads = checked_threads(torch.get_num_threads() if threads is None else threads)
     with _processor(threads):
@@ -63,7 +65,7 @@ def start(
     }
     if first is None:
         return runs.create(run, settings)
-    runs.create(run, {**settings, "start_from": str(start_from)})
+    runs.create(run, {**settings, "start_from": called or str(start_from)})
     runs.write_tensors(run / runs.INITIAL, first)
 
 
