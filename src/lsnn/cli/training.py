@@ -144,10 +144,9 @@ def train(arguments: list[str]) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from None
     run = options.run or Path("runs") / f"{name}-{chosen.seed}"
-    begun: dict[str, Any] = {}
-    if options.start_from is not None:
-        begun = {"start_from": pretrained.locate(options.start_from), "called": str(options.start_from)}
-    training.start(run, chosen, preset=name, threads=options.threads, **begun)
+    first = None if options.start_from is None else pretrained.locate(options.start_from)
+    called = str(options.start_from)  # counts only with a first
+    training.start(run, chosen, preset=name, threads=options.threads, start_from=first, called=called)
     return _proceed(run)
 
 
