@@ -19,6 +19,7 @@ import lsnn
 from lsnn import ops
 from lsnn.neuron import State
 from lsnn.ops import compiled, reference
+from lsnn.ops.kernel.index import MANY
 from lsnn.surrogates import SHAPES
 from tests.helpers import error
 
@@ -255,6 +256,22 @@ def test_results_do_not_depend_on_the_number_of_threads(wiring):
         torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@wirings
+@pytest.mark.parametrize("inputs", ["spikes", "currents"])
+def test_a_sample_answers_alone_as_among_others_bit_for_bit(inputs, wiring):
+    """Whatever the width of its block, and however many of its neighbours spike with it."""
+    net, x = _net_and_signal(dtype=torch.float32, batch=70, n_in=30, inputs=inputs, **wiring)
+    together, last = net(x, record=["voltages"])
+    assert 1 < together.rate.mean() < 500
+    if inputs == "spikes":
+        at_once = x[:, :8].sum(1)
+        assert ((at_once > 0) & (at_once < MANY)).any() and (at_once >= MANY).any()
+    parts = [net(part, record=["voltages"]) for part in x.split([1, 5, 17, 47], dim=1)]
+    for name in ("voltages", "readout"):
+        assert torch.equal(torch.cat([getattr(activity, name) for activity, _ in parts], 1), getattr(together, name))
+    assert torch.equal(torch.cat([state.pending for _, state in parts], 1), last.pending)
 
 
 def test_a_call_without_gradients_gives_the_same():

@@ -82,8 +82,8 @@ class Block(NamedTuple):
     silent: np.ndarray
     """masks of neurons still refractory from before, (steps, n)"""
     events: np.ndarray
-    """room for a list of events, (max(n_in, n) * lanes,)"""
-    crowds: np.ndarray
+    """room for a list of events, (max(n_in, n) * lanes,); see `events.list_events`"""
+    busy: np.ndarray
     """room for a list of sources, (max(n_in, n) + 1,)"""
     silent_now: np.ndarray
     """room for masks of the neurons that are refractory at a step, (n,)"""

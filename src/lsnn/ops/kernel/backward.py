@@ -237,12 +237,12 @@ def backward_start(net, cells, block, kept, adjoint, word):
     n_in, size = len(net.inner) - n, (n + net.n_out) * lanes
     zero = spread(cells.beta.dtype.type(0), word)
     full = len(net.from_neurons) > 0
-    n_events, n_crowds = list_events(block.z, n, n, block, net.many_neurons)
+    n_events = list_events(block.z, n, n, block, net.many_neurons)
     if full:
         credit_rows(n_events, adjoint.from_neurons, block, word)
         multiply(net.from_neurons, n, adjoint.window, 0, adjoint.back, word)
     ends, grad = net.row[1:], adjoint.weight
-    credit(block.z, n, n_events, n_crowds, n_in, net.inner, ends, net, block, adjoint.window, -size, grad, word)
+    credit(block.z, n, n_events, n_in, net.inner, ends, net, block, adjoint.window, -size, grad, word)
     for i in range(n):
         p = i * lanes
         gv, gb, b = load(adjoint.v, p, word), zero, zero
@@ -330,14 +330,14 @@ def run(t0, t1, net, cells, block, values, noise, kept, upstream, adjoint, word)
                 store(adjoint.y, p, gy * cells.kappa)
             find_silent(block, t, cells.n_ref, silent)
             now = (t + 2) * n
-            n_events, n_crowds = list_events(block.z, now, n, block, net.many_neurons)
+            n_events = list_events(block.z, now, n, block, net.many_neurons)
             last = ends if t + 1 < steps else net.inner
             if full and t + 1 < steps:  # across stand the gradients of step t + 1
                 credit_rows(n_events, adjoint.from_neurons, block, word)
                 multiply(net.from_neurons, n, window, here + size, adjoint.back, word)
             elif full:
                 erase(adjoint.back, 0, len(adjoint.back))
-            credit(block.z, now, n_events, n_crowds, n_in, net.row, last, net, block, window, here, grad, word)
+            credit(block.z, now, n_events, n_in, net.row, last, net, block, window, here, grad, word)
             backward_neurons(
                 t, t - t0 + 1, t - begin + 1, net, last, cells, block, kept, silent, direct, adjoint, here, word
             )
@@ -347,11 +347,11 @@ def run(t0, t1, net, cells, block, values, noise, kept, upstream, adjoint, word)
                 backward_values(t, n_in, net, block, values, x, adjoint, here, word)
             else:
                 now = t * n_in
-                n_events, n_crowds = list_events(block.x, now, n_in, block, net.many_inputs)
+                n_events = list_events(block.x, now, n_in, block, net.many_inputs)
                 if full_in:
                     credit_rows(n_events, adjoint.from_inputs, block, word)
                 else:
-                    credit(block.x, now, n_events, n_crowds, 0, net.row, ends, net, block, window, here, grad, word)
+                    credit(block.x, now, n_events, 0, net.row, ends, net, block, window, here, grad, word)
             if len(noise):
                 backward_noise(t, cells, block, noise, adjoint, here, lanes)
         if len(values):

@@ -22,14 +22,14 @@ from lsnn.ops.kernel.simd import (
 
 @jit
 def list_events(masks, start, n, block, many):
-    """Spikes of n sources: block.events as source * lanes + lane, and block.crowds, sources with `many` at once.
+    """block.events <- spikes of n sources in their order: source * lanes + lane, or ~source for `many` at once.
 
-    Lists cost less than walking all masks each time: half of them are empty, and no branch predictor knows which.
-    Returns the length of both.
+    A list costs less than walking all masks each time: half of them are empty, and no branch predictor knows which.
+    Returns its length.
     """
     lanes = 8 * block.z.itemsize
-    n_busy = n_events = n_crowds = 0
-    busy = block.crowds  # as the crowds are never more than the sources read so far, both share their room
+    n_busy = n_events = 0
+    busy = block.busy
     for i in range(n):
         poke(busy, n_busy, i)
         n_busy += peek(masks, start + i) != 0
@@ -37,36 +37,37 @@ def list_events(masks, start, n, block, many):
         i = peek(busy, j)
         mask = np.uint64(peek(masks, start + i))
         if count(mask) >= many:
-            poke(block.crowds, n_crowds, i)
-            n_crowds += 1
+            poke(block.events, n_events, ~i)
+            n_events += 1
             continue
         while mask != 0:
             poke(block.events, n_events, i * lanes + first_lane(mask))
             n_events += 1
             mask = without_first(mask)
-    return n_events, n_crowds
+    return n_events
 
 
 @jit
-def deliver(masks, start, n_events, n_crowds, first_source, begins, ends, net, block, here, word):
+def deliver(masks, start, n_events, first_source, begins, ends, net, block, here, word):
     """Add the weights of every listed spike to where they arrive, window[here + offset].
 
+    In the order of sources in every lane, so that a sample's currents do not depend on its neighbours in the block.
     begins, ends: first synapse of each source, and the one after its last.
     """
     lanes, window = width(word), block.window
     for e in range(n_events):
         event = peek(block.events, e)
-        source, place = first_source + event // lanes, here + event % lanes
-        for k in range(peek(begins, source), peek(ends, source)):
-            p = place + peek(net.offset, k)
-            poke(window, p, peek(window, p) + peek(net.weight, k))
-    for c in range(n_crowds):
-        i = peek(block.crowds, c)
-        mask, source = peek(masks, start + i), first_source + i
-        for k in range(peek(begins, source), peek(ends, source)):
-            p = here + peek(net.offset, k)
-            old = load(window, p, word)
-            store(window, p, where(mask, old + peek(net.weight, k), old))
+        if event >= 0:
+            source, place = first_source + event // lanes, here + event % lanes
+            for k in range(peek(begins, source), peek(ends, source)):
+                p = place + peek(net.offset, k)
+                poke(window, p, peek(window, p) + peek(net.weight, k))
+        else:
+            mask, source = peek(masks, start + ~event), first_source + ~event
+            for k in range(peek(begins, source), peek(ends, source)):
+                p = here + peek(net.offset, k)
+                old = load(window, p, word)
+                store(window, p, where(mask, old + peek(net.weight, k), old))
 
 
 @jit
@@ -115,17 +116,17 @@ def gather(begin, end, net, window, here, acc, word):
 
 
 @jit
-def credit(masks, start, n_events, n_crowds, first_source, begins, ends, net, block, window, here, grad, word):
+def credit(masks, start, n_events, first_source, begins, ends, net, block, window, here, grad, word):
     """Add to the gradient of every synapse what the listed spikes caused; arguments as for `deliver`."""
     lanes = width(word)
     for e in range(n_events):
         event = peek(block.events, e)
-        source, place = first_source + event // lanes, here + event % lanes
-        for k in range(peek(begins, source), peek(ends, source)):
-            poke(grad, k, peek(grad, k) + peek(window, place + peek(net.offset, k)))
-    for c in range(n_crowds):
-        i = peek(block.crowds, c)
-        mask, source = peek(masks, start + i), first_source + i
-        for k in range(peek(begins, source), peek(ends, source)):
-            caused = where(mask, load(window, here + peek(net.offset, k), word), 0)
-            poke(grad, k, peek(grad, k) + total(caused))
+        if event >= 0:
+            source, place = first_source + event // lanes, here + event % lanes
+            for k in range(peek(begins, source), peek(ends, source)):
+                poke(grad, k, peek(grad, k) + peek(window, place + peek(net.offset, k)))
+        else:
+            mask, source = peek(masks, start + ~event), first_source + ~event
+            for k in range(peek(begins, source), peek(ends, source)):
+                caused = where(mask, load(window, here + peek(net.offset, k), word), 0)
+                poke(grad, k, peek(grad, k) + total(caused))

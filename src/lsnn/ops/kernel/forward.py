@@ -116,17 +116,17 @@ def update_neurons(cells, block, silent, kept, t, kept_row, here, word):
 
 
 @jit
-def emit(net, cells, block, outputs, t, here, n_events, n_crowds, word):
+def emit(net, cells, block, outputs, t, here, n_events, word):
     """Readout and rates of step t, and the traces that were asked for."""
     lanes, n = width(word), len(cells.alpha)
     now, sample = (t + 2) * n, t * outputs.readout.shape[1] + block.first
     for e in range(n_events):
         event = peek(block.events, e)
-        poke(block.counts, event, peek(block.counts, event) + 1)
-    for c in range(n_crowds):
-        i = peek(block.crowds, c)
-        old = load(block.counts, i * lanes, word)
-        store(block.counts, i * lanes, where(peek(block.z, now + i), old + 1, old))
+        if event >= 0:
+            poke(block.counts, event, peek(block.counts, event) + 1)
+        else:
+            old = load(block.counts, ~event * lanes, word)
+            store(block.counts, ~event * lanes, where(peek(block.z, now + ~event), old + 1, old))
     for o in range(net.n_out):
         arrived = load(block.window, here + (n + o) * lanes, word)
         y = load(block.y, o * lanes, word) * cells.kappa + arrived * cells.leak_in
@@ -172,11 +172,11 @@ def run(t0, t1, net, cells, block, values, noise, kept, outputs, word):
     if full_in or full:
         erase(block.across, 0, len(block.across))
     if full:
-        n_events, n_crowds = list_events(block.z, (t0 + 1) * n, n, block, net.many_neurons)
+        n_events = list_events(block.z, (t0 + 1) * n, n, block, net.many_neurons)
         add_rows(n_events, net.from_neurons, block, word)
     elif t0 == 0:
-        n_events, n_crowds = list_events(block.z, n, n, block, net.many_neurons)
-        deliver(block.z, n, n_events, n_crowds, n_in, net.inner, ends, net, block, -size, word)
+        n_events = list_events(block.z, n, n, block, net.many_neurons)
+        deliver(block.z, n, n_events, n_in, net.inner, ends, net, block, -size, word)
     for begin in range(t0, t1, chunk):
         end = min(begin + chunk, t1)
         if len(kept.v):
@@ -191,11 +191,11 @@ def run(t0, t1, net, cells, block, values, noise, kept, outputs, word):
                     gather_lanes(values, start, n_in, block.size, x, 0, lanes)
                     deliver_values(x, n_in, net, block.window, here, word)
             else:
-                n_events, n_crowds = list_events(block.x, t * n_in, n_in, block, net.many_inputs)
+                n_events = list_events(block.x, t * n_in, n_in, block, net.many_inputs)
                 if full_in:
                     add_rows(n_events, net.from_inputs, block, word)
                 else:
-                    deliver(block.x, t * n_in, n_events, n_crowds, 0, net.row, ends, net, block, here, word)
+                    deliver(block.x, t * n_in, n_events, 0, net.row, ends, net, block, here, word)
             if full_in or full:
                 arrive(n, block, here, word)
             if len(noise):
@@ -205,14 +205,14 @@ def run(t0, t1, net, cells, block, values, noise, kept, outputs, word):
             find_silent(block, t, cells.n_ref, silent)
             update_neurons(cells, block, silent, kept, t, t - t0 + 1, here, word)
             now = (t + 2) * n
-            n_events, n_crowds = list_events(block.z, now, n, block, net.many_neurons)
+            n_events = list_events(block.z, now, n, block, net.many_neurons)
             # the last spikes are on their way only when the next call begins, as in the reference
             last = ends if t + 1 < steps else net.inner
-            deliver(block.z, now, n_events, n_crowds, n_in, net.row, last, net, block, here, word)
+            deliver(block.z, now, n_events, n_in, net.row, last, net, block, here, word)
             if full and t + 1 < t1:
                 add_rows(n_events, net.from_neurons, block, word)
             if len(outputs.readout):
-                emit(net, cells, block, outputs, t, here, n_events, n_crowds, word)
+                emit(net, cells, block, outputs, t, here, n_events, word)
             erase(block.window, here + n * lanes, net.n_out * lanes)
         taken = (end - begin) * size  # rows that are empty by now; the future moves to their place
         move(block.window, 0, taken, net.depth * size)

@@ -10,6 +10,7 @@ from lsnn.ops.kernel.simd import (
     line_of,
     load,
     multiply_add,
+    narrow,
     peek,
     spread,
     store,
@@ -98,29 +99,31 @@ def turn(n, window, here, across, word):
 def multiply(matrix, n, window, here, result, word):
     """result (rows, lanes) <- matrix (rows, n) times the neurons' rows at window[here]; rows a multiple of eight.
 
-    Eight rows at a time, so that every number of the window is read once for eight products.
+    Eight rows at a time, so that every number of the window is read once for eight products, and as many lanes as
+    leave their sums in registers.
     """
-    lanes, stride = width(word), matrix.shape[1]
-    zero = spread(matrix.dtype.type(0), word)
+    lanes, stride, part = width(word), matrix.shape[1], narrow(matrix, word)
+    zero = spread(matrix.dtype.type(0), part)
     for i in range(0, matrix.shape[0], 8):
         w = i * stride
-        r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = zero
-        for j in range(n):
-            x = load(window, here + j * lanes, word)
-            r0 = multiply_add(x, peek(matrix, w + j), r0)
-            r1 = multiply_add(x, peek(matrix, w + j + stride), r1)
-            r2 = multiply_add(x, peek(matrix, w + j + 2 * stride), r2)
-            r3 = multiply_add(x, peek(matrix, w + j + 3 * stride), r3)
-            r4 = multiply_add(x, peek(matrix, w + j + 4 * stride), r4)
-            r5 = multiply_add(x, peek(matrix, w + j + 5 * stride), r5)
-            r6 = multiply_add(x, peek(matrix, w + j + 6 * stride), r6)
-            r7 = multiply_add(x, peek(matrix, w + j + 7 * stride), r7)
-        p = i * lanes
-        store(result, p, r0)
-        store(result, p + lanes, r1)
-        store(result, p + 2 * lanes, r2)
-        store(result, p + 3 * lanes, r3)
-        store(result, p + 4 * lanes, r4)
-        store(result, p + 5 * lanes, r5)
-        store(result, p + 6 * lanes, r6)
-        store(result, p + 7 * lanes, r7)
+        for lane in range(0, lanes, width(part)):
+            r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = zero
+            for j in range(n):
+                x = load(window, here + j * lanes + lane, part)
+                r0 = multiply_add(x, peek(matrix, w + j), r0)
+                r1 = multiply_add(x, peek(matrix, w + j + stride), r1)
+                r2 = multiply_add(x, peek(matrix, w + j + 2 * stride), r2)
+                r3 = multiply_add(x, peek(matrix, w + j + 3 * stride), r3)
+                r4 = multiply_add(x, peek(matrix, w + j + 4 * stride), r4)
+                r5 = multiply_add(x, peek(matrix, w + j + 5 * stride), r5)
+                r6 = multiply_add(x, peek(matrix, w + j + 6 * stride), r6)
+                r7 = multiply_add(x, peek(matrix, w + j + 7 * stride), r7)
+            p = i * lanes + lane
+            store(result, p, r0)
+            store(result, p + lanes, r1)
+            store(result, p + 2 * lanes, r2)
+            store(result, p + 3 * lanes, r3)
+            store(result, p + 4 * lanes, r4)
+            store(result, p + 5 * lanes, r5)
+            store(result, p + 6 * lanes, r6)
+            store(result, p + 7 * lanes, r7)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
@@ -24,6 +25,8 @@ WORDS = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 
 CACHE_LINE = 64
 """bytes; a vector that lies across two lines costs twice"""
+REGISTER, N_REGISTERS = (64, 32) if get_host_cpu_features().get("avx512f") else (32, 16)
+"""bytes of a vector register and how many there are: with AVX-512, and with AVX2, which is assumed elsewhere"""
 
 
 class Vector(types.Type):
@@ -142,6 +145,15 @@ def line_of(typingctx, array):
     """The word of a vector that fills a cache line of this array."""
     word = types.Integer.from_bitwidth(8 * CACHE_LINE // array.dtype.bitwidth, signed=False)
     return word(array), lambda context, builder, signature, args: ir.Constant(ir.IntType(word.bitwidth), 0)
+
+
+@intrinsic
+def narrow(typingctx, array, word):
+    """The word of the widest vectors, up to a whole block's, of which eight fill no more than half of the registers."""
+    fitting = N_REGISTERS // 16 * REGISTER * 8 // array.dtype.bitwidth
+    lanes = min(word.bitwidth, max(fitting, min(WORDS)))
+    part = types.Integer.from_bitwidth(lanes, signed=False)
+    return part(array, word), lambda context, builder, signature, args: ir.Constant(ir.IntType(lanes), 0)
 
 
 # ---- arithmetic --------------------------------------------------------------------------------------------------
