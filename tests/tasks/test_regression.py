@@ -95,6 +95,18 @@ def test_training_begins_with_the_easiest_networks_and_ends_with_the_full_range(
     assert not same(50, 5.0)
 
 
+def test_training_episodes_grow_to_their_full_length():
+    def length(iteration: int, **fields: int) -> int:
+        task = replace(SMALL, settled=2, shortest=4, easy_steps=100, **fields)
+        return len(task.batch_at(iteration, 1, seeded()).target)
+
+    assert [length(k, n_train_examples=14) for k in (0, 50, 99, 100, 10_000)] == [4, 9, 14, 14, 14]
+    assert [length(k) for k in (0, 50, 100)] == [4, 14, 24]
+    both = replace(SMALL, settled=2, shortest=4, easiest=0.5, easy_steps=100).batch_at(50, 4, seeded())
+    planes = replace(SMALL, settled=2, n_train_examples=14, easiest=0.5, weight_range=2.75).batch("train", 4, seeded())
+    assert torch.equal(both.target, planes.target)
+
+
 def test_a_training_step_draws_what_its_iteration_asks_for():
     task = replace(SMALL, easiest=0.5, easy_steps=100)
     trainer = Trainer.start(replace(preset("l2l-teacher").experiment, task=task, batch_size=3))
@@ -254,8 +266,13 @@ def test_readout_scale_multiplies_predictions_and_training_episodes_may_be_short
         ({"n_channels": 1}, "n_channels must be at least 2, got 1; the paper has 100"),
         ({"coding_width": 0.0}, "coding_width must be positive and finite, got 0.0; usual is 0.1"),
         ({"max_rate_hz": 1000.0}, "max_rate_hz must lie in (0, 1000), got 1000.0; a step is 1 ms, the paper has 200"),
-        ({"easy_steps": -1}, "easy_steps must not be negative, got -1; 0 starts with the full range"),
-        ({"easy_steps": 10}, "easy_steps, 10, need an easiest weight_range to begin with, such as 0.5"),
+        ({"easy_steps": -1}, "easy_steps must not be negative, got -1; 0 begins as it goes on"),
+        ({"easy_steps": 10}, "easy_steps, 10, need something to begin with, such as shortest 50"),
+        ({"shortest": 50}, "shortest, 50, needs easy_steps in which episodes grow, such as 1000"),
+        (
+            {"shortest": 19, "easy_steps": 10},
+            "shortest must lie between settled = 20 and 500, the examples of a training episode in the end, got 19",
+        ),
         ({"easiest": 6.0}, "easiest must lie in (0, 5.0], up to weight_range, got 6.0"),
         ({"weight_range": -1.0}, "weight_range must lie in (0, 100], got -1.0; the paper's text has 1"),
     ],

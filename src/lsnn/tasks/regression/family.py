@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from jaxtyping import Float, UInt8
@@ -59,6 +59,10 @@ class Family:
     """examples in an episode of validation and test"""
     n_train_examples: int | None = None
     """examples in an episode of training; None: as many as in the test, which is the paper's"""
+    shortest: int | None = None
+    """examples in the first episodes of training, which grow from there over `easy_steps`; None: all have as many"""
+    easy_steps: int = 0
+    """training steps over which training, begun with shorter episodes or easier functions, becomes what it is to be"""
     example_ms: int = 20
     """time an example is shown in which its value is to be predicted, ms; 1 for networks that do not spike"""
     value_ms: int = 0
@@ -90,6 +94,17 @@ class Family:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least settled = {least}, got {value}; the paper has {usual}")
+        if self.shortest is not None and not self.settled <= self.shortest <= self._longest:
+            raise ValueError(
+                f"shortest must lie between settled = {self.settled} and {self._longest}, the examples of a training "
+                f"episode in the end, got {self.shortest}"
+            )
+        if self.easy_steps < 0:
+            raise ValueError(f"easy_steps must not be negative, got {self.easy_steps}; 0 begins as it goes on")
+        if self.shortest is not None and not self.easy_steps:
+            raise ValueError(f"shortest, {self.shortest}, needs easy_steps in which episodes grow, such as 1000")
+        if self.easy_steps and not self.begins_easier:
+            raise ValueError(f"easy_steps, {self.easy_steps}, need something to begin with, such as shortest 50")
         if self.n_channels < 2:
             raise ValueError(f"n_channels must be at least 2, got {self.n_channels}; the paper has 100")
         for name, usual in (("coding_width", "0.1"), ("readout_scale", "1")):
@@ -99,6 +114,16 @@ class Family:
             raise ValueError(
                 f"max_rate_hz must lie in (0, 1000), got {self.max_rate_hz}; a step is 1 ms, the paper has 200"
             )
+
+    @property
+    def begins_easier(self) -> bool:
+        """Whether training begins with something easier."""
+        return self.shortest is not None
+
+    @property
+    def _longest(self) -> int:
+        """Examples in an episode of training, in the end."""
+        return self.n_train_examples or self.n_examples
 
     @property
     def shown_ms(self) -> int:
@@ -155,8 +180,19 @@ class Family:
     def batch(self, split: Split, n: int, generator: Generator) -> Batch:
         """Episodes of n fresh functions."""
         training = split == "train"
-        length = (self.n_train_examples if training else None) or self.n_examples
+        length = self._longest if training else self.n_examples
         return self.episodes(self.examples(length, n, generator, training), generator)
+
+    def batch_at(self, iteration: int, n: int, generator: Generator) -> Batch:
+        """Episodes of n fresh functions for this training step."""
+        grown = iteration / self.easy_steps if self.easy_steps else 1.0
+        return (self if grown >= 1 else self.grown(grown)).batch("train", n, generator)
+
+    def grown(self, share: float) -> Self:
+        """The family as it is trained on when this share of `easy_steps`, below 1, is over; longer episodes here."""
+        if self.shortest is None:
+            return self
+        return replace(self, n_train_examples=round(self.shortest + share * (self._longest - self.shortest)))
 
     def evaluation(self, split: Split, n: int) -> Iterator[Batch]:
         """Every unseen function of the split once."""

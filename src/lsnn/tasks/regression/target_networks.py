@@ -1,7 +1,7 @@
 """The paper's first family of functions: small random networks."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,6 @@ from torch import Generator, Tensor
 
 from lsnn.tasks.regression.family import Functions
 from lsnn.tasks.regression.task import Regression
-from lsnn.tasks.task import Batch
 
 N_HIDDEN = 10
 GRID = 25
@@ -34,9 +33,8 @@ class TargetNetworks(Regression):
     scaling: Literal["none", "min-max"] = "min-max"
     """min-max stretches the values of each network over its square of inputs to 0 ... 1; none leaves the sigmoid's"""
     easiest: float | None = None
-    """in training, each network's weight_range is drawn between this and weight_range; None: all are as in the test"""
-    easy_steps: int = 0
-    """training steps over which the upper end of that range grows from `easiest` to weight_range"""
+    """in training, each network's weight_range is drawn between this and weight_range, or what has been reached of it
+    over `easy_steps`, from here; None: all are as in the test"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,21 +43,22 @@ class TargetNetworks(Regression):
 
         if self.easiest is not None and not 0 < self.easiest <= self.weight_range:
             raise ValueError(f"easiest must lie in (0, {self.weight_range}], up to weight_range, got {self.easiest}")
-        if self.easy_steps < 0:
-            raise ValueError(f"easy_steps must not be negative, got {self.easy_steps}; 0 starts with the full range")
-        if self.easy_steps and self.easiest is None:
-            raise ValueError(f"easy_steps, {self.easy_steps}, need an easiest weight_range to begin with, such as 0.5")
+
+    @property
+    def begins_easier(self) -> bool:
+        """Whether training begins with shorter episodes or nearly planes."""
+        return self.easiest is not None or super().begins_easier
 
     def draw(self, n: int, generator: Generator) -> Functions:
         """n random networks."""
         return self._networks(self.weight_range * torch.ones(n), generator)
 
-    def batch_at(self, iteration: int, n: int, generator: Generator) -> Batch:
-        """Episodes of n fresh functions for this training step: nearly planes at first, where so asked."""
-        if iteration >= self.easy_steps or self.easiest is None:
-            return self.batch("train", n, generator)
-        grown = self.easiest + (self.weight_range - self.easiest) * iteration / self.easy_steps
-        return replace(self, weight_range=grown).batch("train", n, generator)
+    def grown(self, share: float) -> Self:
+        """The family as it is trained on when this share of `easy_steps`, below 1, is over; larger weights here."""
+        family = super().grown(share)
+        if self.easiest is None:
+            return family
+        return replace(family, weight_range=self.easiest + share * (self.weight_range - self.easiest))
 
     def draw_training(self, n: int, generator: Generator) -> Functions:
         """n random networks, some of them easier: nearer to planes."""
