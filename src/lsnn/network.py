@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn import ops
-from lsnn.neuron import CONSTANTS, Cells, Constants, State
+from lsnn.neuron import CONSTANTS, Cells, Constants, State, exponential
 from lsnn.ops import Activity, Backend, Memory, Record
 from lsnn.ops.checks import check_inputs, check_lengths, check_state
 from lsnn.seeding import generator_for
@@ -188,7 +188,7 @@ class LSNN(nn.Module):
         values = {}
         for name in CONSTANTS:
             base = getattr(self, name)
-            values[name] = base * self.log_factor[name].exp() if name in self.log_factor else base
+            values[name] = base * exponential(self.log_factor[name]) if name in self.log_factor else base
         c = self.cells
         surrogate = Surrogate(c.surrogate, c.dampening, c.surrogate_width)
         fixed = {"n_ref": c.n_ref, "reset_delay": c.reset_delay, "dt": c.dt, "detach": c.detach}

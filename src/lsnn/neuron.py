@@ -142,6 +142,11 @@ def _per_neuron(values: Values, n: int) -> Tensor:
     return torch.tensor(values if isinstance(values, tuple) else (values,) * n, dtype=torch.float64)
 
 
+def exponential(x: Tensor) -> Tensor:
+    """exp(x), found in double precision: in single precision its last bit differs between machines, and then spikes."""
+    return x.double().exp().to(x.dtype)
+
+
 class Constants(NamedTuple):
     """The cell's constants as the kernel takes them; differentiable."""
 
@@ -159,8 +164,7 @@ class Constants(NamedTuple):
 
     def coefficients(self) -> "Coefficients":
         """The decays per step that the constants stand for, one column per constant: shapes (n, 1)."""
-        alpha = torch.exp(-self.dt / self.tau_m)
-        rho = torch.exp(-self.dt / self.tau_a)
+        alpha, rho = exponential(-self.dt / self.tau_m), exponential(-self.dt / self.tau_a)
         alpha, rho, beta, v_th = (constant[:, None] for constant in (alpha, rho, self.beta, self.v_th))
         return Coefficients(alpha, rho, beta, v_th, self.n_ref, self.reset_delay, self.surrogate, self.detach)
 
