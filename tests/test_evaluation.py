@@ -14,7 +14,7 @@ from lsnn.presets import preset
 from lsnn.report.page import page_of
 from lsnn.report.plates import plates_of
 from lsnn.report.run import read_run
-from lsnn.tasks import Analysed, SequentialMnist
+from lsnn.tasks import Analysed, Regression, SequentialMnist
 from lsnn.tasks.regression import in_context, internal_model
 from tests.helpers import ROOT, begin, contents, error, image_folder, timeless_metrics, tiny_experiment
 
@@ -24,7 +24,9 @@ EXAMPLES = 24
 def small(name: str, **changes) -> Experiment:
     """A preset for learning to learn, on episodes and networks of milliseconds."""
     experiment = preset(name).experiment
-    task = replace(experiment.task, n_examples=EXAMPLES, n_train_examples=None, n_validation=4, n_test=6)
+    fields = {"n_examples": EXAMPLES, "n_train_examples": None, "n_validation": 4, "n_test": 6}
+    at_once = {"shortest": None, "easy_steps": 0} if isinstance(experiment.task, Regression) else {}
+    task = replace(experiment.task, **fields, **at_once)
     if isinstance(experiment.network, NonSpiking):
         network = replace(experiment.network, n_hidden=6)
     else:
@@ -238,6 +240,7 @@ def test_command_line_begins_with_another_run_and_the_report_says_so(trained, tm
     first, run = trained["l2l-teacher-lstm"], tmp_path / "run"
     sizes = ["--task.n-examples", "24", "--task.n-train-examples", "20", "--network.n-hidden", "6", "--threads", "1"]
     sizes += ["--task.n-validation", "2", "--task.n-test", "2", "--iterations", "1", "--batch-size", "2"]
+    sizes += ["--task.shortest", "None", "--task.easy-steps", "0"]
     assert cli.main(["train", "l2l-teacher-lstm", *sizes, "--run", str(run), "--start-from", str(first)]) == 0
     assert contents(run)[runs.INITIAL] == contents(first)[runs.WEIGHTS]
     assert f"--start-from {first}" in page_of(read_run(run), [])

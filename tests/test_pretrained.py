@@ -1,6 +1,7 @@
 """Trained networks in the box: what is on the card is what they do."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,11 @@ import torch
 
 import lsnn
 from lsnn import cli, pretrained, results, runs, training
+from lsnn.report.command import reproduce
+from lsnn.report.run import read_run
 from lsnn.tasks import FewShotOmniglot, Regression, Task, Timit
 from lsnn.tasks.regression import in_context
+from lsnn.trainer import PLACES
 from tests.helpers import ROOT, python, tiny_experiment
 
 NAMES = pretrained.names()
@@ -84,3 +88,12 @@ def test_networks_in_the_box_do_what_their_cards_say(name):
     split = "test" if isinstance(experiment.task, Task) else "validation"  # a thousand episodes take a minute
     expected = runs.read_results(pretrained.folder(name))[split][metric]
     assert results.score(network, experiment, split)[metric] == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_names_the_command_that_trains_its_network_today(name):
+    """Also after its preset has changed."""
+    folder = pretrained.folder(name)
+    place = re.compile(rf" --task\.({'|'.join(PLACES)}) \S+")
+    card, usual = (folder / "README.md").read_text(), reproduce(read_run(folder))
+    assert place.sub("", usual) in place.sub("", card), "its text is that of another preset; ship it again"

@@ -271,7 +271,8 @@ def test_readout_scale_multiplies_predictions_and_training_episodes_may_be_short
         ({"shortest": 50}, "shortest, 50, needs easy_steps in which episodes grow, such as 1000"),
         (
             {"shortest": 19, "easy_steps": 10},
-            "shortest must lie between settled = 20 and 500, the examples of a training episode in the end, got 19",
+            "shortest must lie between settled = 20 and 500, the examples of a training episode in the end, got 19; "
+            "with None and easy_steps 0 all have as many",
         ),
         ({"easiest": 6.0}, "easiest must lie in (0, 5.0], up to weight_range, got 6.0"),
         ({"weight_range": -1.0}, "weight_range must lie in (0, 100], got -1.0; the paper's text has 1"),

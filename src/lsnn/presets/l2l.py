@@ -24,8 +24,8 @@ _associating = replace(
     n_regular=100,
     n_adaptive=200,
     tau_m_range=(4.0, 12.0),
-    tau_a_range=(200.0, 1000.0),
-    beta=10.0,
+    tau_a_range=(300.0, 3000.0),
+    beta=20.0,
     n_ref=2,
 )
 _teacher_paper = Experiment(
@@ -43,14 +43,15 @@ _teacher_paper = Experiment(
 )
 _teacher = replace(
     _teacher_paper,
-    task=TargetNetworks(example_ms=10, value_ms=10, easiest=0.5, easy_steps=1_000, n_train_examples=50),
-    network=replace(_teacher_paper.network, cells=_associating, max_delay=1),
-    iterations=8_000,
-    batch_size=32,
+    task=TargetNetworks(example_ms=10, value_ms=10, shortest=50, n_train_examples=200, easy_steps=6_000),
+    network=replace(_teacher_paper.network, cells=replace(_associating, trainable=("tau_a", "beta")), max_delay=1),
+    iterations=12_000,
+    batch_size=16,
     lr=0.002,
     schedule="cosine",
     clip_norm=0.1,  # about twice the usual norm: a single step has undone a run
     rate_cost=3.0,
+    validate_every=500,
 )
 _sine_paper = replace(
     _teacher_paper,
@@ -63,7 +64,7 @@ _omniglot = replace(
     _teacher_paper,
     # currents that drive neurons about to their thresholds: gradients vanish far from them
     task=replace(_characters, image_ms=10, label_ms=20, ink_current=0.8, logit_scale=30.0),
-    network=replace(_teacher.network, cells=replace(_associating, tau_a_range=(300.0, 3000.0), beta=20.0)),
+    network=replace(_teacher.network, cells=_associating),
     iterations=8_000,
     batch_size=16,
     lr=0.003,
@@ -100,7 +101,7 @@ L2L: dict[str, Preset] = {
     "l2l-teacher-lif": Preset("the same with 300 regular neurons", lif(_teacher)),
     "l2l-teacher-lstm": Preset(
         "the same with an LSTM of as many parameters, on numbers",
-        replace(_lstm(replace(_teacher, task=replace(_teacher.task, easy_steps=2_000)), 210), lr=0.003, clip_norm=None),
+        replace(_lstm(_teacher, 210), lr=0.003, clip_norm=None),
     ),
     "l2l-teacher-paper": Preset("the same with the paper's settings", _teacher_paper, _mse),
     "l2l-teacher-literal": Preset(

@@ -45,7 +45,8 @@ def lif(experiment: Experiment) -> Experiment:
     """The same with regular neurons only."""
     assert isinstance(experiment.network, Spiking)
     cells = experiment.network.cells
-    return with_cells(experiment, replace(cells, n_regular=cells.n, n_adaptive=0))
+    trainable = tuple(name for name in cells.trainable if name not in ("tau_a", "beta"))
+    return with_cells(experiment, replace(cells, n_regular=cells.n, n_adaptive=0, trainable=trainable))
 
 
 def with_cell(experiment: Experiment, cell: RecurrentKind, n_hidden: int) -> Experiment:

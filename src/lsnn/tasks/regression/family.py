@@ -97,7 +97,7 @@ class Family:
         if self.shortest is not None and not self.settled <= self.shortest <= self._longest:
             raise ValueError(
                 f"shortest must lie between settled = {self.settled} and {self._longest}, the examples of a training "
-                f"episode in the end, got {self.shortest}"
+                f"episode in the end, got {self.shortest}; with None and easy_steps 0 all have as many"
             )
         if self.easy_steps < 0:
             raise ValueError(f"easy_steps must not be negative, got {self.easy_steps}; 0 begins as it goes on")
