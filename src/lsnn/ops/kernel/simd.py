@@ -150,7 +150,7 @@ def line_of(typingctx, array):
 @intrinsic
 def narrow(typingctx, array, word):
     """The word of the widest vectors, up to a whole block's, of which eight fill no more than half of the registers."""
-    fitting = N_REGISTERS // 16 * REGISTER * 8 // array.dtype.bitwidth
+    fitting = N_REGISTERS // 16 * REGISTER * 8 // array.dtype.bitwidth  # each has a sixteenth of the registers
     lanes = min(word.bitwidth, max(fitting, min(WORDS)))
     part = types.Integer.from_bitwidth(lanes, signed=False)
     return part(array, word), lambda context, builder, signature, args: ir.Constant(ir.IntType(lanes), 0)
