@@ -14,6 +14,7 @@ from lsnn.presets import preset
 from lsnn.report.page import page_of
 from lsnn.report.plates import plates_of
 from lsnn.report.run import read_run
+from lsnn.seeding import generator_for
 from lsnn.tasks import Analysed, Regression, SequentialMnist
 from lsnn.tasks.regression import in_context, internal_model
 from tests.helpers import ROOT, begin, contents, error, image_folder, timeless_metrics, tiny_experiment
@@ -80,6 +81,23 @@ def test_shuffled_feedback_differs_only_where_there_was_feedback(trained):
     curves = runs.read_tensors(trained["l2l-teacher"] / runs.ANALYSIS)
     assert curves["curve/shuffled feedback"][0] == curves["curve/network"][0]
     assert not curves["curve/shuffled feedback"][1:].equal(curves["curve/network"][1:])
+
+
+def test_variance_between_showings_is_what_averaging_takes_away(trained):
+    """Of two showings averaged, the error is lower by half of the variance."""
+    experiment, network, _ = training.restore_network(trained["l2l-teacher"])
+    task = experiment.task
+    x, y = task.unseen("test")[1]
+    showings = [
+        in_context.follow(task, network, x, task.told(y), generator_for(0, f"{task.name}/{name}/test", 0)).predicted
+        for name in ("spikes", "other spikes")
+    ]
+    one = sum((showing - y).square() for showing in showings) / 2
+    both = (sum(showings) / 2 - y).square()
+    curves = runs.read_tensors(trained["l2l-teacher"] / runs.ANALYSIS)
+    torch.testing.assert_close(curves["curve/variance between showings"] / 2, (one - both).mean(1))
+    assert (curves["curve/variance between showings"] > 0).all()
+    assert "curve/variance between showings" not in runs.read_tensors(trained["l2l-teacher-lstm"] / runs.ANALYSIS)
 
 
 def test_evaluate_prints_one_table_of_all_networks(trained, capsys):

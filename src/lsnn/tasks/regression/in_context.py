@@ -27,7 +27,7 @@ TRACES_L2 = 100.0
 TUNED_LR = 0.1
 """learning rate of the 2-10-1 network with which its error from the 20th example on is least, of 0.001 ... 0.3"""
 
-OWN = ("network", "before training", "shuffled feedback", "ridge on its spikes")
+OWN = ("network", "before training", "shuffled feedback", "variance between showings", "ridge on its spikes")
 """curves of the network itself"""
 
 
@@ -70,7 +70,8 @@ def learning_curves(
     simpler learners.  functions: the network's score on each, (function).
 
     The network's controls: its feedback shuffled over the episode; ridge regression on its own spike counts; itself
-    before training, on some of the functions.
+    before training, on some of the functions.  Where input spikes are drawn at random, also the variance of its
+    predictions between showings of the same examples: what chance adds to its error, and averaging would take away.
     """
     x, y = task.unseen(split)[1]
     order = torch.randperm(len(y), generator=generator_for(0, f"{task.name}/shuffled"))
@@ -80,8 +81,8 @@ def learning_curves(
         told = task.told(some_y)
         shuffled = task.told(some_y[order])
 
-        def spikes(start: int = start) -> Generator:
-            return generator_for(0, f"{task.name}/spikes/{split}", start)
+        def spikes(showing: str = "spikes", start: int = start) -> Generator:
+            return generator_for(0, f"{task.name}/{showing}/{split}", start)
 
         own, counts = follow(task, network, some_x, told, spikes(), counts=True, **run)
         answers = {"network": own}
@@ -92,6 +93,9 @@ def learning_curves(
             answers["before training"] = follow(task, before, some_x, told, spikes(), **run).predicted
         for name, answer in answers.items():
             errors.setdefault(name, []).append((answer - some_y).square())
+        if task.encoding == "population":
+            again = follow(task, network, some_x, told, spikes("other spikes"), **run).predicted
+            errors.setdefault("variance between showings", []).append((again - own).square() / 2)
     found = {name: torch.cat(parts, dim=1) for name, parts in errors.items()}
     found |= {name: (answer - y).square() for name, answer in simple_learners(task, x, y)}
     curves = {f"curve/{name}": error.double().mean(1).float() for name, error in found.items()}
