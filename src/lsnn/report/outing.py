@@ -88,7 +88,7 @@ def foraging_of(run: Run) -> Foraging:
 
 
 def _visits(analysis: Mapping[str, Tensor]) -> dict[str, figures.Array]:
-    names = ("network", outings.FROZEN, outings.FORGETFUL, "circling, no memory", "goal known")
+    names = ("network", outings.FROZEN, outings.FORGETFUL, "circling, no memory", outings.LATE, "goal known")
     curves = outings.part(analysis, "visits")
     renamed = {"network": "this network"}
     return {renamed.get(name, name): curves[name].numpy() for name in names if name in curves}

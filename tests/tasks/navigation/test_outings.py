@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lsnn.baselines import Recurrent
 from lsnn.tasks import Analysed, Navigation
-from lsnn.tasks.navigation.outings import FORGETFUL, FROZEN, WALKERS, scores, table_of
+from lsnn.tasks.navigation.outings import FORGETFUL, FROZEN, LATE, WALKERS, scores, table_of
 from lsnn.tasks.navigation.searches import pace
 from lsnn.tasks.rollout import episodes
 from tests.helpers import ACTING
@@ -23,7 +24,7 @@ def test_navigation_has_more_to_say_than_scores():
 
 
 def test_every_agent_has_a_score(analysis):
-    assert list(scores(analysis)) == ["network", FROZEN, FORGETFUL, "before training", *WALKERS]
+    assert list(scores(analysis)) == ["network", FROZEN, FORGETFUL, "before training", *WALKERS, LATE]
 
 
 def test_a_network_s_score_is_that_of_the_split_s_episodes(analysis):
@@ -43,13 +44,19 @@ def test_who_knows_the_goal_needs_the_fewest_steps(analysis):
 def test_without_adaptive_neurons_nothing_can_be_frozen():
     network = replace(ACTING.network, cells=replace(ACTING.network.cells, n_regular=11, n_adaptive=0))
     found = TASK.analyse(network.build(TASK.n_in, TASK.n_out, seed=0), "test")
-    assert list(scores(found)) == ["network", FORGETFUL, *WALKERS]
+    assert list(scores(found)) == ["network", FORGETFUL, *WALKERS, LATE]
+
+
+def test_delays_are_those_of_an_lsnn(analysis):
+    assert analysis[f"score/{LATE}"][0] < analysis["score/goal known"][0]
+    network = Recurrent("lstm", TASK.n_in, 3, TASK.n_out)
+    assert list(scores(TASK.analyse(network, "test"))) == ["network", FORGETFUL, *WALKERS]
 
 
 def test_the_table_has_the_networks_first_and_then_what_the_first_is_compared_with(analysis):
     table = table_of({"mine": analysis, "yours": analysis})
     names = [name for name, _ in table.rows]
-    assert names == ["mine", "yours", FROZEN, FORGETFUL, "before training", *WALKERS]
+    assert names == ["mine", "yours", FROZEN, FORGETFUL, "before training", *WALKERS, LATE]
     assert all(len(values) == len(table.header) for _, values in table.rows)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lsnn.tasks import Navigation, Record, pace
-from lsnn.tasks.navigation.walkers import WALKERS, walk
+from lsnn.tasks.navigation.walkers import WALKERS, late, walk
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -51,6 +51,33 @@ def test_walkers_go_at_full_speed(records):
     for record in records.values():
         length = (record["arrival"] - record["position"]).norm(dim=2)[~record["blocked"]]
         torch.testing.assert_close(length, torch.full_like(length, 0.02), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("delay", "tau_out", "expected"), [(0, 0.0, 50.7), (0, 20.0, 44.5), (5, 20.0, 40.3), (10, 0.0, 45.5)]
+)
+def test_whoever_knows_the_goal_reaches_fewer_the_later_it_turns(delay, tau_out, expected):
+    assert goals(walk(Navigation(), late(delay, tau_out), 300, seeded())) == pytest.approx(expected, abs=1.3)
+
+
+def test_without_delays_nothing_is_late():
+    straight, undelayed = (
+        walk(Navigation(steps=200), walker, 20, seeded()) for walker in (WALKERS["goal known"], late(0, 0.0))
+    )
+    torch.testing.assert_close(undelayed["arrival"], straight["arrival"])
+
+
+def test_what_is_seen_late_is_acted_on_late():
+    found = walk(Navigation(steps=40, a_scale=0.01, goal_radius=0.05), late(3, 0.0), 5, seeded())
+    moves = found["arrival"] - found["position"]
+    seen = found["goal"] - found["position"]
+    torch.testing.assert_close(moves[3:], 0.01 * seen[:-3] / seen[:-3].norm(dim=2, keepdim=True), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("delay", "tau_out"), [(-1, 20.0), (1, -1.0), (1, float("nan"))])
+def test_delays_must_not_be_negative(delay, tau_out):
+    with pytest.raises(ValueError, match=f"must not be negative, got {delay} steps and {tau_out} ms"):
+        late(delay, tau_out)
 
 
 def test_walks_follow_from_the_generator():

@@ -10,7 +10,7 @@ from lsnn.network import LSNN
 from lsnn.seeding import generator_for
 from lsnn.tasks.closed_loop import Environment
 from lsnn.tasks.navigation.searches import pace, steps_by_visit
-from lsnn.tasks.navigation.walkers import WALKERS, walk
+from lsnn.tasks.navigation.walkers import WALKERS, late, walk
 from lsnn.tasks.navigation.world import World
 from lsnn.tasks.rollout import FreezeThresholds, Meddling, episodes, forget, some
 from lsnn.tasks.task import Split, Table
@@ -22,6 +22,7 @@ VISITS = 30
 HEADER = ("goals", "goal found", "first goal, ms", "second goal, ms", "second / first")
 FROZEN = "thresholds frozen at the first goal"
 FORGETFUL = "put back to rest at every goal"
+LATE = "goal known, with the network's delays"
 
 
 def of_networks(task: Environment, network: nn.Module, split: Split, before: nn.Module | None) -> dict[str, Tensor]:
@@ -46,10 +47,17 @@ def of_networks(task: Environment, network: nn.Module, split: Split, before: nn.
     return found
 
 
-def of_walkers(world: World, n: int) -> dict[str, Tensor]:
-    """The same scores and visits of agents without a network, over n episodes each."""
+def of_walkers(world: World, n: int, network: nn.Module) -> dict[str, Tensor]:
+    """The same scores and visits of agents without a network, over n episodes each.
+
+    One knows the goal, but what it sees arrives as late as the inputs of this LSNN do on average, and its direction is
+    averaged as by the readout.
+    """
     found: dict[str, Tensor] = {}
-    for name, walker in WALKERS.items():
+    walkers = dict(WALKERS)
+    if isinstance(network, LSNN):
+        walkers[LATE] = late((network.synapses.max_delay - 1) // 2, network.tau_out)
+    for name, walker in walkers.items():
         found |= _told_of(name, [walk(world, walker, n, generator_for(0, f"navigation/{name}"))])
     return found
 
@@ -73,7 +81,7 @@ def table_of(analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
 
 def scores(analysis: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " 5"]]:
     """By agent: goals, share of episodes with one, steps to the first and from there to the second, their ratio."""
-    found, order = part(analysis, "score"), ("network", FROZEN, FORGETFUL, "before training", *WALKERS)
+    found, order = part(analysis, "score"), ("network", FROZEN, FORGETFUL, "before training", *WALKERS, LATE)
     return {name: found[name] for name in order if name in found}
 
 

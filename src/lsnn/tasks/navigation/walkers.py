@@ -1,6 +1,7 @@
 """Agents without a network in the arenas: what a network's goals are to be compared with."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -80,6 +81,32 @@ def _from_place_to_place(arenas: Arenas, places: NDArray[np.float64]) -> Callabl
 def knowing(arenas: Arenas, generator: Generator) -> Callable[[], Directions]:
     """Straight to the goal, which it is told."""
     return lambda: _unit(arenas.goal - arenas.position)
+
+
+def late(delay: int, tau_out: float) -> Walker:
+    """Knows the goal, but goes where a readout points that sees it as late as a spiking network does.
+
+    delay: steps until what is seen arrives.  tau_out: time constant by which the direction is averaged, ms.
+    After a restart such an agent goes on in the direction of before for a while.  What a network could save by
+    overshooting when it turns is not counted, nor what its membranes cost.
+    """
+    if delay < 0 or not tau_out >= 0:
+        raise ValueError(f"delay and tau_out must not be negative, got {delay} steps and {tau_out} ms")
+    kept = math.exp(-1 / tau_out) if tau_out else 0.0
+
+    def walker(arenas: Arenas, generator: Generator) -> Callable[[], Directions]:
+        straight = knowing(arenas, generator)
+        arriving = deque([straight()] * delay, maxlen=delay + 1)
+        pointing = np.zeros((arenas.n, 2))
+
+        def direction() -> Directions:
+            arriving.append(straight())
+            pointing[:] = kept * pointing + (1 - kept) * arriving[0]
+            return _unit(pointing)
+
+        return direction
+
+    return walker
 
 
 WALKERS: Mapping[str, Walker] = {

@@ -104,7 +104,8 @@ class Navigation(World):
         self, network: nn.Module, split: Split, before: nn.Module | None = None, **run: Any
     ) -> dict[str, Tensor]:
         """Goals and pace of the network and of what it is compared with, see outings.py."""
-        return outings.of_networks(self, network, split, before) | outings.of_walkers(self, self.n_episodes(split))
+        walkers = outings.of_walkers(self, self.n_episodes(split), network)
+        return outings.of_networks(self, network, split, before) | walkers
 
     def table(self, analyses: Mapping[str, Mapping[str, Tensor]]) -> Table:
         """Goals an episode, and pace before and after the first one."""
