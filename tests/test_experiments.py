@@ -289,6 +289,11 @@ def test_dense_smnist_has_every_synapse_but_the_diagonal():
     assert n_parameters(network) == 68_210 - 220
 
 
+def test_dense_smnist_differs_from_the_paper_s_network_in_delays_and_trained_constants_only():
+    ours, paper = (preset(name).experiment.network for name in ("smnist-dense", "smnist-dense-paper"))
+    assert ours == replace(paper, max_delay=1, cells=preset("smnist").experiment.network.cells)
+
+
 @pytest.mark.parametrize(("name", "count"), [("smnist-lstm", 67_850), ("smnist-rnn", 17_930)])
 def test_baselines_have_the_paper_s_number_of_parameters(name: str, count: int):
     assert n_parameters(preset(name).experiment.build()) == count

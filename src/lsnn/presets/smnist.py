@@ -92,7 +92,10 @@ def _papers(network: Spiking | NonSpiking, ms_per_pixel: int) -> Experiment:
 
 
 def _ours(network: Spiking | NonSpiking, ms_per_pixel: int) -> Experiment:
-    """The same network and input, trained our way; LIF neurons are wired by DEEP R, to differ in adaptation only."""
+    """The same network and input, trained our way.
+
+    LIF neurons are wired by DEEP R, to differ in adaptation only; dense networks have no delays, which bring nothing.
+    """
     paper = _papers(network, ms_per_pixel)
     if not isinstance(paper.network, Spiking):
         if paper.network.cell == "lstm":
@@ -101,6 +104,8 @@ def _ours(network: Spiking | NonSpiking, ms_per_pixel: int) -> Experiment:
         return replace(paper, schedule="cosine", iterations=12_000, batch_size=64, lr=0.002, clip_norm=1.0)
     task = replace(paper.task, logit_scale=100.0)
     network, cells = paper.network, paper.network.cells
+    if network.excitatory is None:
+        network = replace(network, max_delay=1)  # dense weights of one delay are matrices, whose products are fast
     if cells.n_adaptive:
         network = replace(network, cells=replace(cells, trainable=("tau_m", "tau_a", "beta", "v_th")))
     else:
