@@ -500,7 +500,7 @@ def test_validation_that_is_not_finite_stops_the_run(tmp_path: Path):
 # ---- what is logged --------------------------------------------------------------------------------------------------
 
 EVERY = {"event", "iteration", "loss", "recall_error"}
-STEP = EVERY | {"seconds", "lr"}
+STEP = EVERY | {"seconds", "lr", "gradient_norm"}
 SPIKING = {"rate_hz", "rate_regular_hz", "rate_adaptive_hz", "active", "density"}
 OF_SPIKES = EVERY | {"rate_hz", "spikes", "synaptic_operations"}
 
@@ -521,6 +521,18 @@ def test_records_have_the_documented_fields(
     training.proceed(run)
     for record in runs.read_metrics(run):
         assert record.keys() == (of_a_step if record["event"] == "train" else of_a_score)
+
+
+def test_the_gradients_norm_is_that_before_clipping():
+    norms = []
+    for clip_norm in (None, 0.01):
+        trainer = Trainer.start(tiny_experiment(clip_norm=clip_norm))
+        logged = trainer.step()["gradient_norm"]
+        left = torch.cat([p.grad.flatten() for p in trainer.network.parameters() if p.grad is not None]).norm().item()
+        norms.append((logged, left))
+    (free, left_free), (clipped, left_clipped) = norms
+    assert free == clipped == pytest.approx(left_free, rel=1e-5) and free > 0.02
+    assert left_clipped == pytest.approx(0.01, rel=1e-3)
 
 
 def test_log_validation_and_checkpoint_come_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

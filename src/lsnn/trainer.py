@@ -97,12 +97,13 @@ class Trainer:
         noise = noise_source(self.network, experiment.seed, self.iteration)
         activity, state = respond(self.network, batch, self.carried, **noise)
         loss = task.loss(activity.readout, batch).mean()
-        self._descend(loss, activity)
+        norm = self._descend(loss, activity)
         if experiment.carry_state:
             self.carried = _detached(state)
         metrics = task.metrics(activity.readout.detach(), batch).items()
         return {
             "loss": loss.item(),
+            "gradient_norm": norm,
             **{name: values.mean().item() for name, values in metrics},
             **self._rates(activity),
         }
@@ -115,12 +116,17 @@ class Trainer:
         for _ in range(how.passes):
             activity, _ = self.network(played.inputs, **played.again())
             loss = losses(task, activity.readout, played, learned, how).mean()
-            self._descend(loss, activity)
-            found = found or {"loss": loss.item(), **judged(task, played, learned), **self._rates(activity)}
+            norm = self._descend(loss, activity)
+            found = found or {
+                "loss": loss.item(),
+                "gradient_norm": norm,
+                **judged(task, played, learned),
+                **self._rates(activity),
+            }
         return found
 
-    def _descend(self, loss: Tensor, activity: Activity) -> None:
-        """A step of the optimizer down the gradient of a loss and the regulariser."""
+    def _descend(self, loss: Tensor, activity: Activity) -> float:
+        """A step of the optimizer down the gradient of a loss and the regulariser.  Returns the gradient's norm."""
         experiment = self.experiment
         cost = RateCost(experiment.rate_cost, experiment.rate_target, experiment.rate_reduction)
         loss = regularised(loss, activity, cost)
@@ -128,10 +134,12 @@ class Trainer:
             raise FloatingPointError(f"the loss is {loss.item()} at iteration {self.iteration + 1}")
         self.optimizer.zero_grad()
         loss.backward()
-        self._check_and_clip_gradient()
+        norm = self._check_and_clip_gradient()
         self.optimizer.step()
+        return norm
 
-    def _check_and_clip_gradient(self) -> None:
+    def _check_and_clip_gradient(self) -> float:
+        """Returns the norm before clipping."""
         gradients = {name: p.grad for name, p in self.network.named_parameters() if p.grad is not None}
         norm = nn.utils.get_total_norm(gradients.values())
         if not torch.isfinite(norm):
@@ -140,6 +148,7 @@ class Trainer:
             raise FloatingPointError(f"{which} is not finite at iteration {self.iteration + 1}")
         if self.experiment.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self.network.parameters(), self.experiment.clip_norm, norm)
+        return norm.item()
 
     def _rates(self, activity: Activity) -> dict[str, float]:
         if activity.rate is None:

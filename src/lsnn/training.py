@@ -1,10 +1,10 @@
 """One training loop for every experiment: build, step, log, checkpoint, resume, evaluate.
 
 A record of metrics.jsonl has an event, "train", "validation" or "test", its iteration, the loss, the task's metrics,
-and rate_hz where the network spikes.  A training step's also has seconds (of training so far), lr, and where the
-network spikes: rate_regular_hz and rate_adaptive_hz if it has both kinds, active and density by block, and, if it is
-rewired, how many synapses died and were regrown (regrown) since the record before.  A validation's and a test's also
-have what an example costs on average: spikes and synaptic_operations, or multiply_accumulates.
+and rate_hz where the network spikes.  A training step's also has seconds (of training so far), lr, gradient_norm, and
+where the network spikes: rate_regular_hz and rate_adaptive_hz if it has both kinds, active and density by block, and,
+if it is rewired, how many synapses died and were regrown (regrown) since the record before.  A validation's and a
+test's also have what an example costs on average: spikes and synaptic_operations, or multiply_accumulates.
 """
 
 from collections.abc import Callable, Iterator, Mapping
