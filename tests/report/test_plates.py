@@ -40,6 +40,14 @@ def test_rewired_synapses_are_counted_per_iteration(tmp_path: Path) -> None:
     assert regrown.iteration.tolist() == [5, 10] and regrown.value.tolist() == [6.0, 6.0]
 
 
+def test_records_left_out_of_the_box_do_not_change_the_turnover(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", small("smnist", log_every=5), iterations=40, score=None)
+    records = [record for record in runs.read_metrics(folder) if record["iteration"] % 20 == 0]
+    runs.write_metrics(folder, records)
+    regrown = rewired(read_run(folder))
+    assert regrown.iteration.tolist() == [20, 40] and regrown.value.tolist() == [6.0, 6.0]
+
+
 def test_dormant_synapses_are_not_drawn(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", small("smnist"), iterations=10)
     run = read_run(folder)

@@ -41,9 +41,10 @@ def chance(task: Task | Environment) -> Reference | None:
 
 
 def rewired(run: Run) -> Series:
-    """Synapses regrown per iteration."""
+    """Synapses regrown per iteration.  A record counts since the one logged before, which the box may not have kept."""
     regrown = run.series("train", "regrown")
-    return Series(regrown.iteration, regrown.value / np.diff(regrown.iteration, prepend=0).clip(min=1))
+    logged = np.diff(regrown.iteration, prepend=0).clip(min=1, max=run.experiment.log_every)
+    return Series(regrown.iteration, regrown.value / logged)
 
 
 def _rates(run: Run) -> dict[str, Series]:
