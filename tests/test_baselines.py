@@ -39,6 +39,28 @@ def test_every_trainable_parameter_gets_a_gradient(kind):
             assert parameter.grad.norm() > 0, name
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_truncated_gradients_stay_within_their_stretch(kind):
+    """The same values, and the gradient that each stretch has on its own, from the state in which it begins."""
+    net, truncated = Recurrent(kind, 3, 8, 2), Recurrent(kind, 3, 8, 2, truncate_after=12)
+    x = inputs().requires_grad_()
+    activity, end = truncated(x)
+    (gradient,) = torch.autograd.grad(activity.readout.square().sum(), x)
+    apart, state = [], None
+    for stretch in x.detach().split(12):  # 12, 12, 6
+        with torch.no_grad():
+            _, following = net(stretch, state)
+        stretch.requires_grad_()
+        apart += torch.autograd.grad(net(stretch, state)[0].readout.square().sum(), stretch)
+        state = following
+    torch.testing.assert_close(activity.readout, net(x)[0].readout)
+    torch.testing.assert_close(end, state)
+    torch.testing.assert_close(gradient, torch.cat(apart))
+    (whole,) = torch.autograd.grad(net(x)[0].readout.square().sum(), x)
+    assert not torch.allclose(gradient[:12], whole[:12], rtol=1e-3)
+    torch.testing.assert_close(gradient[24:], whole[24:])
+
+
 def test_initial_weights_are_the_baseline_scripts():
     """One Glorot matrix over input and hidden units, biases zero but the forget gate's, readout N(0, 1)."""
     net = Recurrent("lstm", 1, 128, 10)
@@ -82,6 +104,7 @@ def test_seed_decides_the_start():
     [
         (lambda: Recurrent("mlp", 1, 2, 3), "unknown kind of network 'mlp'; known: lstm, gru, rnn"),
         (lambda: Recurrent("rnn", 1, 0, 3), "n_hidden must be at least 1, got 0"),
+        (lambda: Recurrent("rnn", 1, 2, 3, truncate_after=0), "truncate_after must be at least 1 step"),
         (lambda: Recurrent("rnn", 1, 2, 3)(inputs()), r"inputs must have shape \(time, batch, 1\)"),
     ],
 )

@@ -100,6 +100,8 @@ class NonSpiking:
     """factor on the initial input weights"""
     longest_memory: float | None = None
     """steps: an LSTM's gates start with forgetting times up to this one; None starts them all at the paper's"""
+    truncate_after: int | None = None
+    """steps: backpropagation through time is cut between stretches of so many; None: goes through all"""
     bidirectional: bool = False
     """two such networks, one of which hears every sequence backwards, with their readouts added"""
 
@@ -112,6 +114,7 @@ class NonSpiking:
             "readout_std": self.readout_std,
             "input_gain": self.input_gain,
             "longest_memory": self.longest_memory,
+            "truncate_after": self.truncate_after,
         }
         return Recurrent(self.cell, n_in, self.n_hidden, n_out, **start, seed=seed)
 

@@ -75,12 +75,14 @@ def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
 
 
 def _remembering(experiment: Experiment) -> Experiment:
-    """An LSTM of the paper's arena, where it learns to return if it begins with a long memory, and if the value's error
-    does not drown what is to be learned about actions.  Later it forgets how to search, hence the patience."""
+    """An LSTM of the paper's arena.  It learns to return if it begins with a long memory, and if the value's error does
+    not drown what is to be learned about actions; it goes on searching if gradients, which explode over 2,000 steps,
+    are truncated."""
     network, ppo = experiment.network, experiment.ppo
     assert isinstance(network, NonSpiking) and ppo is not None
-    network, ppo = replace(network, longest_memory=200.0), replace(ppo, value_cost=0.1)
-    return replace(experiment, network=network, ppo=ppo, lr=0.0015, validate_every=20, patience=10)
+    network = replace(network, longest_memory=200.0, truncate_after=200)
+    ppo = replace(ppo, value_cost=0.1)
+    return replace(experiment, network=network, ppo=ppo, iterations=500, validate_every=20, patience=10)
 
 
 NAVIGATION: dict[str, Preset] = {
