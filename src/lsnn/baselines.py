@@ -109,11 +109,7 @@ class Recurrent(nn.Module):
             return self.layer(inputs, state)
         hidden = []
         for stretch in inputs.split(self.truncate_after):
-            if isinstance(state, tuple):
-                state = state[0].detach(), state[1].detach()
-            elif state is not None:
-                state = state.detach()
-            activity, state = self.layer(stretch, state)
+            activity, state = self.layer(stretch, state if state is None else detached(state))
             hidden.append(activity)
         assert state is not None
         return torch.cat(hidden), state
@@ -162,6 +158,11 @@ class RecurrentStepper:
         if self._state is not None:
             for part in self._state if isinstance(self._state, tuple) else (self._state,):
                 part[:, samples] = 0
+
+
+def detached(state: RecurrentState) -> RecurrentState:
+    """The same state, through which no gradient goes back."""
+    return state.detach() if isinstance(state, Tensor) else (state[0].detach(), state[1].detach())
 
 
 def rolled(values: Shaped[Tensor, "time batch n"], steps: Int64[Tensor, " batch"]) -> Shaped[Tensor, "time batch n"]:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from lsnn import config
+from lsnn.baselines import detached
 from lsnn.bidirectional import spiking_parts
 from lsnn.experiments import Experiment
 from lsnn.network import LSNN
@@ -99,7 +100,7 @@ class Trainer:
         loss = task.loss(activity.readout, batch).mean()
         norm = self._descend(loss, activity)
         if experiment.carry_state:
-            self.carried = _detached(state)
+            self.carried = state.detach() if isinstance(state, State) else detached(state)
         metrics = task.metrics(activity.readout.detach(), batch).items()
         return {
             "loss": loss.item(),
@@ -264,9 +265,3 @@ class Watch:
     """validations since the best one or since the learning rate was lowered"""
     decays: int = 0
     """times the learning rate was lowered"""
-
-
-def _detached(state: Any) -> Any:
-    if isinstance(state, State | Tensor):
-        return state.detach()
-    return tuple(part.detach() for part in state)
