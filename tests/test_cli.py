@@ -549,7 +549,7 @@ def test_list_names_every_preset_with_the_paper_s_numbers(lsnn: Lsnn, monkeypatc
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = lsnn("list")
     rows = {line.split()[0]: line for line in out.splitlines()[1:] if line.strip()}
-    assert (code, err) == (0, "") and rows.keys() == PRESETS.keys()
+    assert (code, err) == (0, "") and rows.keys() - {"?", "*"} == PRESETS.keys()
     assert "  94.2 % (mean over runs), 94.7 % (best run)" in rows["smnist-paper"]
 
 
@@ -561,6 +561,19 @@ def test_list_has_the_scores_of_the_networks_in_the_box(lsnn: Lsnn, monkeypatch:
     assert listed["smnist"]["box"]["value"] == results["test"]["accuracy"]
     row = next(line for line in lsnn("list", "smnist")[1].splitlines() if line.startswith("smnist "))
     assert f"{results['test']['accuracy']:.1%}".replace("%", " % in ") in row
+
+
+def test_list_marks_what_is_recalled_and_what_was_trained_with_other_settings(
+    lsnn: Lsnn, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = {line.split()[0]: line for line in lsnn("list", "smnist")[1].splitlines() if line.strip()}
+    assert "92.0 %? (mean over runs), 93.3 % (best run)" in rows["smnist-dense"]
+    assert " %* in " in rows["smnist-dense"] and "%*" not in rows["smnist"]
+    assert {"?", "*"} < rows.keys()
+    listed = json.loads(lsnn("list", "smnist", "--json")[1])
+    assert listed["smnist-dense"]["box"]["settings"] == ["--iterations 6000", "--lr 0.005"]
+    assert listed["smnist"]["box"]["settings"] == []
 
 
 def test_list_takes_the_beginning_of_names(lsnn: Lsnn):

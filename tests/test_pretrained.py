@@ -9,8 +9,7 @@ import torch
 
 import lsnn
 from lsnn import cli, pretrained, results, runs, training
-from lsnn.report.command import reproduce
-from lsnn.report.run import read_run
+from lsnn.presets.command import origin, reproduce
 from lsnn.tasks import FewShotOmniglot, Regression, Task, Timit
 from lsnn.tasks.regression import in_context
 from lsnn.trainer import PLACES
@@ -95,5 +94,5 @@ def test_a_card_names_the_command_that_trains_its_network_today(name):
     """Also after its preset has changed."""
     folder = pretrained.folder(name)
     place = re.compile(rf" --task\.({'|'.join(PLACES)}) \S+")
-    card, usual = (folder / "README.md").read_text(), reproduce(read_run(folder))
+    card, usual = (folder / "README.md").read_text(), reproduce(origin(folder))
     assert place.sub("", usual) in place.sub("", card), "its text is that of another preset; ship it again"

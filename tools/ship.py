@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lsnn import pretrained, runs
 from lsnn.presets import PRESETS
-from lsnn.report.command import reproduce
+from lsnn.presets.command import Origin, reproduce
 from lsnn.report.run import Run, read_run
 from lsnn.trainer import PLACES
 
@@ -71,8 +71,8 @@ def _without_places(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "experiment": {**config["experiment"], "task": task}}
 
 
-def _anywhere(run: Run) -> Run:
-    """A run whose data lie in a folder of the same name, wherever that is."""
+def _anywhere(run: Origin) -> Origin:
+    """The same with data in a folder of the same name, wherever that is."""
     task = run.experiment.task
     places = {name: getattr(task, name) for name in PLACES if getattr(task, name, None) is not None}
     folders = {name: Path(place.name) for name, place in places.items() if place.is_absolute()}
@@ -104,7 +104,7 @@ def card(run: Run, name: str) -> str:
     paper = [f"- {row.spelled}, {row.label} ({row.source})" for row in PRESETS[run.preset].paper]
     parts = [
         f"# {name}",
-        reproduce(_anywhere(run)),
+        reproduce(_anywhere(run.origin)),
         "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]),
         "\n".join(["The paper's:", "", *paper]) if paper else "",
         f"```sh\nlsnn evaluate {name}{data}\n```",

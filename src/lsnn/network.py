@@ -71,7 +71,7 @@ class LSNN(nn.Module):
         max_delay: longest synaptic delay, steps of dt.
         excitatory: share of excitatory sources (Dale's law; the authors use 0.75); None: signs are free.
         fixed_signs: keep each synapse's sign, as DEEP R needs; default where ``excitatory`` is given.
-        gain: factor on the initial weights.
+        gain: factor on the initial input and recurrent weights.
         tau_out: time constant of the readout, ms; 0 leaves it unfiltered.
         backend: which kernel runs it, see `lsnn.ops.run`.
         memory: "low" for long runs and large batches, see `lsnn.ops.run`.
@@ -120,6 +120,12 @@ class LSNN(nn.Module):
         n_in, n_out: sizes, needed only where lists leave them open.
         delay_in, delay_rec: steps, one number or a matrix, for weights given densely; at least 0 and 1.
         cells: the neurons; every constant may be one number or a tuple with one per neuron.
+        bias: one number per readout; zero if not given.
+        max_delay: steps; not given: the longest of the delays.
+        fixed_signs: keep each synapse's sign, as DEEP R needs.
+        dtype: of the weights; not given: theirs.
+
+        ValueError where shapes, indices or delays do not fit.
         """
         n_in = n_in if n_in is not None or isinstance(inputs, Connections) else as_tensor(inputs).shape[0]
         n_out = n_out if n_out is not None or isinstance(readout, Connections) else as_tensor(readout).shape[-1]

@@ -39,6 +39,9 @@ def load_pretrained(name: str) -> nn.Module:
 
     net = lsnn.load_pretrained("smnist")
     activity, state = net(spikes)                   # spikes: (time, batch, n_in), as its task encodes them
+
+    Networks with noise of their own, agents in arenas, take a generator for it besides.  ValueError for an unknown
+    name.
     """
     _, network, _ = training.restore_network(folder(name))
     return network.eval()

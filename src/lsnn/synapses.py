@@ -50,7 +50,9 @@ class Connections(NamedTuple):
     pre: Array
     post: Array
     weight: Array
+    """in the unit of v_th"""
     delay: Array | int
+    """steps: at least 0 from inputs, 1 between neurons; 0 to readouts"""
 
     @classmethod
     def from_dense(cls, weight: Array, delay: Array | int) -> "Connections":

@@ -27,9 +27,9 @@ def show(metric: str, value: float) -> str:
 
 def duration(seconds: float) -> str:
     """In the unit one would say it in: hours and minutes, minutes, or seconds."""
-    minutes, hours = seconds / 60, int(seconds // 3600)
-    if hours:
-        return f"{hours} h {int(minutes) % 60} min"
+    minutes = seconds / 60
+    if minutes >= 59.5:
+        return "{} h {} min".format(*divmod(round(minutes), 60))
     return f"{minutes:.0f} min" if minutes >= 2 else f"{seconds:.0f} s"
 
 

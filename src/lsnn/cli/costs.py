@@ -15,8 +15,8 @@ from lsnn.cli.parsing import UsageError, parse
 class BenchOptions:
     """What training costs on this machine: the reference and the compiled kernel side by side.
 
-    An iteration is forward, loss, backward to all weights and Adam; of smnist and large, a whole training step, which
-    is encoding, DEEP R and metrics too; of stream, one step of one sample.
+    An iteration is forward, loss, backward to all weights and Adam; of smnist-paper, smnist-delays, l2l-teacher
+    and large, a whole training step, which is encoding, DEEP R and metrics too; of stream, one step of one sample.
     """
 
     works: tyro.conf.Positional[tuple[str, ...]] = ()

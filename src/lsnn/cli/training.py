@@ -77,11 +77,20 @@ def list_presets(arguments: list[str]) -> int:
     for (name, preset), family, before in zip(chosen.items(), families, [families[0], *families], strict=False):
         if family != before:
             table.add_row()
-        paper = ", ".join(f"{row.spelled} ({row.label})" for row in preset.paper)
+        paper = ", ".join(f"{row.spelled}{'?' * row.recalled} ({row.label})" for row in preset.paper)
         table.add_row(f"[bold]{name}[/bold]", preset.summary, paper, _told(box[name]))
     Console().print(table)
-    if any(box[name] for name in chosen if name.startswith("timit")):
-        print("\ntimit in the box: on speech that lsnn data speech makes; these are not TIMIT's numbers")
+    tested = {name: row for name, row in box.items() if row is not None}
+    notes = {
+        "?  recalled, not verified": any(row.recalled for preset in chosen.values() for row in preset.paper),
+        "*  trained with other settings than the preset's, which its card has": any(
+            row["settings"] for row in tested.values()
+        ),
+        "timit in the box: on speech that lsnn data speech makes; these are not TIMIT's numbers": any(
+            name.startswith("timit") for name in tested
+        ),
+    }
+    print(*(f"\n{note}" for note, holds in notes.items() if holds), sep="")
     return 0
 
 
@@ -93,18 +102,24 @@ def _told(tested: dict[str, Any] | None) -> str:
         return ""
     metric = tested["metric"]
     unit = "" if scale(metric) == 100 else f" {spell(metric)}"
-    return f"{show(metric, tested['value'])}{unit} in {duration(tested['seconds'])}"
+    star = "*" if tested["settings"] else ""
+    return f"{show(metric, tested['value'])}{unit}{star} in {duration(tested['seconds'])}"
 
 
 def _tested(name: str) -> dict[str, Any] | None:
-    """Test score and seconds of training of the network of that name in the box; None where there is none."""
+    """Test score and seconds of training of the network of that name in the box, and its settings that are not the
+    preset's; None where there is none."""
     from lsnn import pretrained, runs
-    from lsnn.presets import PRESETS
+    from lsnn.presets.command import origin, settings
 
     if name not in pretrained.names():
         return None
-    results, metric = runs.read_results(pretrained.folder(name)), PRESETS[name].experiment.task.headline.metric
-    return {"metric": metric, "value": results["test"][metric], "seconds": results["seconds"]}
+    folder = pretrained.folder(name)
+    results, trained = runs.read_results(folder), origin(folder)
+    metric = trained.experiment.task.headline.metric
+    other = [] if trained.preset == name else [f"lsnn train {trained.preset}"]
+    changed = other + settings(trained)
+    return {"metric": metric, "value": results["test"][metric], "seconds": results["seconds"], "settings": changed}
 
 
 def train(arguments: list[str]) -> int:

@@ -46,7 +46,7 @@ def run(
     backend: "auto" takes the compiled kernel where it can do the job, else the reference; a name takes that one or
         raises.
     memory: "low" keeps a state now and then instead of every voltage, and computes the rest again in the backward
-        pass: a fraction of the memory at about 1.4 times the time, and the same gradients bit for bit.  The reference
+        pass: a fraction of the memory at 1.1 to 1.4 times the time, and the same gradients bit for bit.  The reference
         knows only "fast".
 
     Returns the activity and the state after the last step.  Running T steps equals running them in two calls with

@@ -19,6 +19,11 @@ class PaperRow(NamedTuple):
     source: str
 
     @property
+    def recalled(self) -> bool:
+        """Whether the number is from memory, not verified."""
+        return "recalled" in self.source
+
+    @property
     def spelled(self) -> str:
         """The value with its unit."""
         return show(self.metric, self.value)

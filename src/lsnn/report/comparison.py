@@ -7,8 +7,8 @@ import numpy as np
 from lsnn import figures
 from lsnn.figures import Reference
 from lsnn.presets import PRESETS
+from lsnn.presets.command import flags
 from lsnn.report.analysis import baseline
-from lsnn.report.command import flags
 from lsnn.report.cost import OPERATIONS, cost_of
 from lsnn.report.learning import chance
 from lsnn.report.plates import Plate, gallery
@@ -35,7 +35,7 @@ def comparison_of(found: Sequence[Run]) -> tuple[list[Plate], str]:
 
 def _shared(found: Sequence[Run]) -> list[str]:
     """Flags that every run with a preset has: they set none of them apart."""
-    every = [flags(run, bookkeeping=False) for run in found if run.preset in PRESETS]
+    every = [flags(run.origin, bookkeeping=False) for run in found if run.preset in PRESETS]
     return [flag for flag in every[0] if all(flag in others for others in every)] if every else []
 
 
@@ -44,7 +44,8 @@ def _grouped(found: Sequence[Run], shared: Sequence[str]) -> Groups:
     for run in found:
         name = f"custom: {run.path}"
         if run.preset in PRESETS:
-            name = " ".join([run.preset, *(flag for flag in flags(run, bookkeeping=False) if flag not in shared)])
+            own = [flag for flag in flags(run.origin, bookkeeping=False) if flag not in shared]
+            name = " ".join([run.preset, *own])
         groups.setdefault(name, []).append(run)
     return groups
 

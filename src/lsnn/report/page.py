@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from lsnn.experiments import AnyTask, Experiment
 from lsnn.presets import PRESETS
+from lsnn.presets.command import reproduce, settings
 from lsnn.report.analysis import table_of
-from lsnn.report.command import reproduce, settings
 from lsnn.report.cost import cost_of
 from lsnn.report.plates import Plate, gallery
 from lsnn.report.run import Run
@@ -17,7 +17,7 @@ def page_of(run: Run, plates: Sequence[Plate]) -> str:
     """The page in Markdown."""
     title = run.preset or run.experiment.task.name
     header = ("", "this run", "paper", "source of the paper's number")
-    parts = [f"# {title}, seed {run.experiment.seed}", _status(run), reproduce(run)]
+    parts = [f"# {title}, seed {run.experiment.seed}", _status(run), reproduce(run.origin)]
     parts += ["## Numbers", table(header, _numbers(run)), *table_of(run), *gallery(plates)]
     return "\n\n".join(parts) + "\n"
 
@@ -43,7 +43,7 @@ def _caveats(run: Run) -> Iterator[str]:
     """What keeps the run's numbers from being the paper's."""
     if not run.paper or run.preset is None:
         return
-    chosen, changed = PRESETS[run.preset], settings(run)
+    chosen, changed = PRESETS[run.preset], settings(run.origin)
     told = f"`{' '.join(changed)}`"
     if chosen.ours_for:
         usual = _length(PRESETS[chosen.ours_for].experiment)

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lsnn import runs, training
+from lsnn import runs
 from lsnn.experiments import Experiment, Spiking
 from lsnn.figures import Array, Series
 from lsnn.presets import PRESETS, PaperRow
+from lsnn.presets.command import Origin, origin
 from lsnn.report.synapses import saved_names
 from lsnn.tasks import Task
 
@@ -20,8 +21,7 @@ class Run(NamedTuple):
     """What a run folder holds so far."""
 
     path: Path
-    preset: str | None
-    experiment: Experiment
+    origin: Origin
     metrics: Sequence[Mapping[str, Any]]
     results: Mapping[str, Any] | None
     """None while the run is unfinished"""
@@ -31,8 +31,15 @@ class Run(NamedTuple):
     network_iteration: int
     example: Mapping[str, Tensor] | None
     analysis: Mapping[str, Tensor] | None
-    start_from: str | None = None
-    """the run whose weights this one began with"""
+
+    @property
+    def preset(self) -> str | None:
+        """The preset that it began as."""
+        return self.origin.preset
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.origin.experiment
 
     @property
     def iteration(self) -> int:
@@ -75,7 +82,8 @@ class Run(NamedTuple):
 
 def read_run(path: Path) -> Run:
     """Read a run folder, finished or not.  Raises ValueError, naming the file, where something is damaged."""
-    config, experiment, metrics = runs.read_config(path), training.load(path), runs.read_metrics(path)
+    trained, metrics = origin(path), runs.read_metrics(path)
+    experiment = trained.experiment
     source, iteration = path / runs.WEIGHTS, max((record["iteration"] for record in metrics), default=0)
     network = _optional(source)
     if network is None and (path / runs.CHECKPOINT).exists():
@@ -93,8 +101,7 @@ def read_run(path: Path) -> Run:
         _require(initial, saved_names(experiment.network), path / runs.INITIAL)
         _require(network, saved_names(experiment.network), source)
     analysis = _optional(path / runs.ANALYSIS)
-    what = (experiment, metrics, results, initial, network, iteration, example, analysis)
-    return Run(path, config.get("preset"), *what, config.get("start_from"))
+    return Run(path, trained, metrics, results, initial, network, iteration, example, analysis)
 
 
 def recorded(example: Mapping[str, Tensor], name: str) -> Array | None:

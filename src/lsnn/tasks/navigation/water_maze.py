@@ -29,8 +29,8 @@ class Navigation(World):
 
     The agent moves by a_scale a in each step, a ~ N(mean, variance) its action, with mean = tanh of two readouts and
     variance = logistic function of two more; the fifth is the value.
-    Source: Bellec et al. 2018, section on learning-to-learn from reward and supplement, recalled with certainty but for
-    the two fields that say so (`restart`, `spread`).
+    Source: Bellec et al. 2018, section on learning-to-learn from reward and supplement, recalled with confidence but
+    for the two fields that say so (`restart`, `spread`).
     """
 
     name: ClassVar[str] = "navigation"

@@ -35,7 +35,7 @@ class Family:
     itself is never shown in time.  With `value_ms`, which the paper does not have, y(i) is shown once the prediction
     has been read, beside x(i): what is known at each prediction is the same, and the network need not hold x(i) in
     mind until its value comes.  Every training batch has functions of its own; testing has functions of its own.
-    Source: Bellec et al. 2018, section on learning-to-learn and supplement, recalled with certainty but for the
+    Source: Bellec et al. 2018, section on learning-to-learn and supplement, recalled with confidence but for the
     width of the tuning curves; docs/experiments/learning-to-learn.md says what is certain.
 
     `Regression` adds what there is to say of a network beside its scores, and is what families are subclasses of: with

@@ -15,7 +15,7 @@ from lsnn.tasks.regression.task import Regression
 class Sines(Regression):
     """y = A sin(x + phi): amplitude A from 0.1 to 5, phase phi from 0 to pi, x from -5 to 5, all uniform.
 
-    Source: Bellec et al. 2018, figure 2I and supplement, recalled with certainty.
+    Source: Bellec et al. 2018, figure 2I and supplement, recalled with confidence.
     """
 
     name: ClassVar[str] = "sines"

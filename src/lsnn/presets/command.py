@@ -1,13 +1,14 @@
-"""A run's settings, as one would type them."""
+"""A training's settings, as one would type them."""
 
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from lsnn import runs
+from lsnn import runs, training
 from lsnn.config import encode
+from lsnn.experiments import Experiment
 from lsnn.presets import PRESETS, described
-from lsnn.report.run import Run
 from lsnn.trainer import PLACES
 
 BOOKKEEPING = (
@@ -27,7 +28,22 @@ IDLE = {
 """settings that have no effect, by schedule"""
 
 
-def reproduce(run: Run) -> str:
+class Origin(NamedTuple):
+    """How a run came about."""
+
+    preset: str | None
+    experiment: Experiment
+    start_from: str | None
+    """the run whose weights this one began with"""
+
+
+def origin(folder: Path) -> Origin:
+    """That of a run folder.  Raises ValueError, naming the file, where something is damaged."""
+    config = runs.read_config(folder)
+    return Origin(config.get("preset"), training.load(folder), config.get("start_from"))
+
+
+def reproduce(run: Origin) -> str:
     """What the preset is, and the command that trains the same again."""
     if run.preset not in PRESETS:
         return f"No preset of this name is known; `{runs.CONFIG}` of the run has every setting."
@@ -36,13 +52,13 @@ def reproduce(run: Run) -> str:
     return f"{summary[:1].upper()}{summary[1:]}.\n\n```sh\n{command}\n```"
 
 
-def settings(run: Run) -> list[str]:
+def settings(run: Origin) -> list[str]:
     """Settings that set a run apart from its preset: `flags` without bookkeeping and places of files."""
     places = tuple(f"--task.{name} " for name in PLACES)
     return [flag for flag in flags(run, bookkeeping=False) if not flag.startswith(places)]
 
 
-def flags(run: Run, bookkeeping: bool = True) -> list[str]:
+def flags(run: Origin, bookkeeping: bool = True) -> list[str]:
     """Settings that differ from the preset's, as the command line takes them; the seed left out."""
     if run.preset not in PRESETS:
         return []
