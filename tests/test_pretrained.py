@@ -38,6 +38,19 @@ def test_a_shipped_network_is_the_trained_one(box):
     assert all(torch.equal(tensor, trained[name]) for name, tensor in net.state_dict().items())
 
 
+def test_load_gives_the_network_and_its_task_by_name_or_by_run_folder(box):
+    run = box.parents[1] / "run"
+    for name in ("tiny", run, str(run)):
+        network, task = lsnn.load(name)
+        assert not network.training and task == training.load(run).task
+        batch = task.batch("test", 3, torch.Generator().manual_seed(0))
+        assert set(task.metrics(network(batch.inputs)[0].readout, batch)) == {task.headline.metric}
+    with pytest.raises(ValueError, match="there is no run folder timy"):
+        lsnn.load("timy")
+    with pytest.raises(ValueError, match="is no network of the box; lsnn.load takes run folders"):
+        lsnn.load_pretrained(str(run))
+
+
 def test_commands_take_its_name(box, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["evaluate", "tiny", "--json"]) == 0

@@ -7,6 +7,7 @@ from lsnn.network import LSNN as LSNN
 from lsnn.neuron import Cells as Cells
 from lsnn.neuron import State as State
 from lsnn.ops import Activity as Activity
+from lsnn.pretrained import load as load
 from lsnn.pretrained import load_pretrained as load_pretrained
 from lsnn.probing import probe as probe
 from lsnn.synapses import Connections as Connections

@@ -54,6 +54,16 @@ def test_machine_code_is_kept_by_the_version_of_all_sources():
     assert numba.config.CACHE_DIR != jit._FOLDER, "other people's functions are kept where they were"
 
 
+def test_where_no_folder_can_be_written_loops_are_compiled_and_not_kept(monkeypatch):
+    def njit(function, *, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return function
+
+    monkeypatch.setattr(jit.numba, "njit", njit)
+    assert jit.jit(len) is len and jit.inline(len) is len
+
+
 def test_compiling_is_announced_once_and_to_people_only(monkeypatch, capsys):
     ours = SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=forward.run.py_func)})
     others = SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=test_masks_of_spikes)})

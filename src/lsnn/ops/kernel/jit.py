@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numba
@@ -46,14 +47,20 @@ def inline(function: Callable) -> Callable:
 def _compile(function: Callable, **options: bool) -> Callable:
     before = config.CACHE_DIR
     config.CACHE_DIR = _FOLDER
+    compiled = partial(numba.njit, function, nogil=True, error_model="numpy", _nrt=False, **options)
     try:
-        return numba.njit(function, nogil=True, cache=True, error_model="numpy", _nrt=False, **options)
+        return compiled(cache=True)
+    except RuntimeError:  # numba finds no folder that it may write to
+        return compiled()
     finally:
         config.CACHE_DIR = before
 
 
 class _CompileNotice(event.Listener):
-    """One line in a terminal when numba finds nothing in its cache on disk: a wait, not a hang."""
+    """One line in a terminal when numba finds nothing in its cache on disk: a wait, not a hang.
+
+    Batches of one and of many, and step by step, are compiled apart, each at its first use.
+    """
 
     said = False
 
@@ -61,7 +68,7 @@ class _CompileNotice(event.Listener):
         of_ours = event.data["dispatcher"].py_func.__module__.startswith(__package__)
         if of_ours and not self.said and sys.stderr.isatty():
             self.said = True
-            print("lsnn: compiling the kernel for this machine, half a minute, once ...", file=sys.stderr, flush=True)
+            print("lsnn: compiling the kernel for this machine, once, up to a minute ...", file=sys.stderr, flush=True)
 
     def on_end(self, event: event.Event) -> None:
         pass
