@@ -262,6 +262,21 @@ def test_misuse_is_named(build, message):
         DeepR(torch.optim.SGD(free.parameters(), lr=0.1), free)
 
 
+def test_autapses_may_not_outnumber_the_places_to_be_reborn_at():
+    def wrapped(recurrent):
+        cells = lsnn.Cells(2, 1)
+        net = lsnn.LSNN.from_arrays(torch.ones(2, 3), recurrent, torch.ones(3, 2), cells, fixed_signs=True)
+        return net.synapses, DeepR(torch.optim.SGD(net.parameters(), lr=1.0), net.synapses)
+
+    with pytest.raises(ValueError, match="21 synapses have 18 places to be reborn at, .* leave out 3 autapses or"):
+        wrapped(torch.ones(3, 3))
+    for recurrent in (1 - torch.eye(3), torch.eye(3)):
+        synapses, deep_r = wrapped(recurrent)
+        synapses.theta.grad = torch.full_like(synapses.theta, 2.0)  # all die
+        deep_r.step()
+        assert synapses.active().all() and not (synapses.pre - synapses.n_in == synapses.post).any()
+
+
 def test_soft_deep_r_settles_at_the_stationary_share():
     """Without a gradient the walk alone decides: mass T / l1 above zero, uniform below, as theta_min is chosen for."""
     synapses, _ = make(n_in=20, n=50, connectivity=1.0)

@@ -140,6 +140,12 @@ class DeepR(_Rewiring):
         self, base: Optimizer, synapses: Synapses, *, l1: float = 0.01, temperature: float = 0.0, seed: int = 0
     ) -> None:
         super().__init__(base, synapses, l1=l1, temperature=temperature, seed=seed)
+        places = synapses.n_positions - synapses.n
+        if len(synapses) > places:
+            raise ValueError(
+                f"{len(synapses)} synapses have {places} places to be reborn at, of which autapses are none; leave out "
+                f"{len(synapses) - places} autapses or parallel synapses"
+            )
 
     def _update(self, theta: Tensor, generator: torch.Generator) -> None:
         alive = theta > 0
