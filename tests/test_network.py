@@ -2,9 +2,11 @@
 
 import copy
 import io
+import json
 import pickle
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -158,6 +160,8 @@ def test_constants_and_delays_come_as_lists_arrays_or_tensors(values):
         ({"bias": [0.0]}, "bias needs one value per readout, 2, got shape"),
         ({"delay_rec": [[1, 2]]}, "delays have shape .1, 2., weights .4, 4.; give both alike"),
         ({"inputs": [1.0, 2.0]}, r"inputs must have shape \(2, 4\) \[pre, post\], got \(2,\)"),
+        ({"n_in": 3.0}, "n_in must be a whole number, got 3.0"),
+        ({"max_delay": 2.5}, "max_delay must be a whole number, got 2.5"),
         ({"n_in": 20}, r"inputs must have shape \(20, 4\) \[pre, post\], got \(3, 4\)"),
         ({"readout": torch.ones(3, 2)}, r"readout must have shape \(4, 2\) \[pre, post\], got \(3, 2\)"),
         ({"inputs": lsnn.Connections([0], [0], [1.0], 0)}, "inputs given as lists do not tell their size; pass n_in"),
@@ -168,6 +172,17 @@ def test_impossible_arrays_are_refused(changes, message):
     arrays = {"inputs": torch.ones(3, 4), "recurrent": torch.ones(4, 4), "readout": torch.ones(4, 2)}
     with pytest.raises(ValueError, match=message):
         lsnn.LSNN.from_arrays(**arrays | {"cells": lsnn.Cells(2, 2)} | changes)
+
+
+def test_sizes_may_be_integers_of_numpy():
+    cells = lsnn.Cells(np.int64(6), np.int64(5), n_ref=np.int64(3), reset_delay=np.int64(1))
+    assert json.loads(json.dumps(asdict(cells)))["n_adaptive"] == 5
+    sizes = {"n_in": np.int64(3), "n_out": np.int64(2), "max_delay": np.int64(4)}
+    places = {"pre": [0, 2], "post": [0, 1], "weight": [1.0, 1.0], "delay": 0}
+    none, some = lsnn.Connections([], [], [], 1), lsnn.Connections(**places)
+    for net in (lsnn.LSNN(cells=cells, **sizes), lsnn.LSNN.from_arrays(some, none, some, cells, **sizes)):
+        assert net(torch.ones(5, 2, 3))[0].readout.shape == (5, 2, 2)
+        assert all(type(size) is int for size in (net.n_in, net.n_out, net.cells.n, net.synapses.max_delay))
 
 
 def test_deepcopy_and_state_dict_carry_the_whole_network():
@@ -276,6 +291,8 @@ def test_seed_decides_everything():
         (lambda: network(backend="fpga"), "unknown backend 'fpga'; known: auto, reference, compiled"),
         (lambda: network(memory="tiny"), "unknown memory 'tiny'; known: fast, low"),
         (lambda: lsnn.LSNN(0, lsnn.Cells(), 1), "n_in must be at least 1, got 0"),
+        (lambda: lsnn.LSNN(8.0, lsnn.Cells(), 1), "n_in must be a whole number, got 8.0; int.. makes one"),
+        (lambda: network(max_delay=2.5), "max_delay must be a whole number, got 2.5"),
         (lambda: network(tau_out=-1.0), "tau_out must not be negative"),
     ],
 )

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn import ops
-from lsnn.neuron import CONSTANTS, Cells, Constants, State, exponential
+from lsnn.neuron import CONSTANTS, Cells, Constants, State, exponential, whole
 from lsnn.ops import Activity, Backend, Memory, Record
 from lsnn.ops.checks import check_inputs, check_lengths, check_state
 from lsnn.seeding import generator_for
@@ -78,7 +78,7 @@ class LSNN(nn.Module):
         """
         super().__init__()
         for name, size in (("n_in", n_in), ("n_out", n_out)):
-            if size < 1:
+            if whole(name, size) < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
         synapses = Synapses(
             n_in,

@@ -1,6 +1,7 @@
 """The cell: leaky integrate-and-fire neurons, some with an adaptive threshold, and its equations."""
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -71,6 +72,8 @@ class Cells:
     def __post_init__(self) -> None:
         for name in CONSTANTS:
             object.__setattr__(self, name, _plain(name, getattr(self, name)))
+        for name in ("n_regular", "n_adaptive", "n_ref", "reset_delay"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
         if self.n_regular < 0 or self.n_adaptive < 0 or self.n == 0:
             raise ValueError(
                 f"a network needs at least one neuron, got n_regular={self.n_regular}, n_adaptive={self.n_adaptive}"
@@ -83,9 +86,9 @@ class Cells:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("tau_m_range", "tau_a_range"):
             bounds = getattr(self, name)
-            if bounds is not None and not 0 < bounds[0] <= bounds[1]:
+            if bounds is not None and not (np.size(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
                 raise ValueError(f"{name} must be two rising positive numbers in ms, got {bounds}")
-        if self.n_ref < 0 or self.n_ref != int(self.n_ref):
+        if self.n_ref < 0:
             raise ValueError(f"n_ref counts steps, 0 means no refractory period; got {self.n_ref}")
         if self.reset_delay not in (0, 1):
             raise ValueError(f"reset_delay must be 0 (paper) or 1 (authors' public code), got {self.reset_delay}")
@@ -121,6 +124,14 @@ class Cells:
                 low, high = bounds
                 constants[name] = low + (high - low) * torch.rand(self.n, generator=generator, dtype=torch.float64)
         return constants
+
+
+def whole(name: str, given: Any) -> int:
+    """An int of what may be one of numpy's or torch's."""
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number, got {given!r}; int() makes one") from None
 
 
 def _plain(name: str, given: Any) -> Values:

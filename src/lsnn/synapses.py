@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lsnn import initial
+from lsnn.neuron import whole
 
 BLOCKS: tuple[str, ...] = ("input", "recurrent", "readout")
 Array = Tensor | np.ndarray | Sequence[int | float] | Sequence[Sequence[int | float]]
@@ -119,6 +120,8 @@ class Synapses(nn.Module):
         super().__init__()
         if not 0 < connectivity <= 1:
             raise ValueError(f"connectivity must lie in (0, 1], got {connectivity}; 1 trains densely")
+        n_in, n, n_out = whole("n_in", n_in), whole("n", n), whole("n_out", n_out)
+        max_delay = whole("max_delay", max_delay)
         if max_delay < 1:
             raise ValueError(f"max_delay must be at least 1 step, got {max_delay}")
         if excitatory is not None and not 0 < excitatory <= 1:
@@ -158,6 +161,7 @@ class Synapses(nn.Module):
         max_delay: the longest delay of the network, steps; by default the longest that occurs.
         fixed_signs: keep each synapse's sign for life, as DEEP R needs.
         """
+        n_in, n, n_out = whole("n_in", n_in), whole("n", n), whole("n_out", n_out)
         dtype = dtype or torch.get_default_dtype()
         rows = []
         for block, given, n_pre, n_post, first in (
@@ -170,12 +174,13 @@ class Synapses(nn.Module):
         if d_out.any():
             raise ValueError(f"readout synapses have no delay, got {int(d_out.max())}; leave it at 0")
         needed = max([1, *(d_in + 1).tolist(), *d_rec.tolist()])
-        if max_delay is not None and max_delay < needed:
+        max_delay = needed if max_delay is None else whole("max_delay", max_delay)
+        if max_delay < needed:
             raise ValueError(f"max_delay={max_delay} is too short: the given delays need max_delay={needed}")
 
         self = cls.__new__(cls)
         nn.Module.__init__(self)
-        self.n_in, self.n, self.n_out, self.max_delay = n_in, n, n_out, max_delay or needed
+        self.n_in, self.n, self.n_out, self.max_delay = n_in, n, n_out, max_delay
         self.fixed_signs = fixed_signs
         weight = torch.cat([w_in, w_rec, w_out])
         sign = torch.where(weight < 0, -1, 1).to(torch.int8)
