@@ -157,6 +157,7 @@ def test_constants_and_delays_come_as_lists_arrays_or_tensors(values):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"bias": [0.0, np.nan]}, r"bias must be finite, got nan at \(readout\) = \(1,\); "),
         ({"bias": [0.0]}, "bias needs one value per readout, 2, got shape"),
         ({"delay_rec": [[1, 2]]}, "delays have shape .1, 2., weights .4, 4.; give both alike"),
         ({"inputs": [1.0, 2.0]}, r"inputs must have shape \(2, 4\) \[pre, post\], got \(2,\)"),
@@ -279,6 +280,12 @@ def test_seed_decides_everything():
             lambda: network()(spikes(), network(max_delay=2).initial_state(4)),
             r"state.pending has shape \(2, 4, 20\), network and inputs ask for \(5, 4, 20\)",
         ),
+        (lambda: network()(spikes(), tuple(network().initial_state(4))), "state must be a State, got tuple; State"),
+        (lambda: network().stepper(state=(1, 2)), "state must be a State, got tuple"),
+        (
+            lambda: network()(spikes(), network().initial_state(4)._replace(v=None)),
+            "state.v must be a tensor, got None",
+        ),
         (lambda: network()(spikes(), record=("voltage",)), "cannot record .'voltage'.; known: spikes"),
         (lambda: network()(torch.zeros(5, 0, 12)), "inputs have no samples; give at least one"),
         (lambda: network()(spikes().numpy()), "inputs must be a tensor, got ndarray; torch.as_tensor makes one"),
@@ -309,6 +316,49 @@ def test_inputs_that_are_not_finite_are_refused(backend, value):
     assert f"inputs must be finite, got {value} at (time, sample, input) = (3, 1, 2); " in error(
         network(backend=backend), x
     )
+
+
+@pytest.mark.parametrize("backend", ["compiled", "reference"])
+@pytest.mark.parametrize("value", [float("nan"), -float("inf")])
+def test_states_and_noise_that_are_not_finite_are_refused(backend, value):
+    net, rest = network(backend=backend), network().initial_state(4)
+    for name, axes in (("v", "sample, neuron"), ("z", "sample, neuron"), ("pending", "step, sample, neuron"),
+                       ("y", "sample, readout")):  # fmt: skip
+        part = getattr(rest, name).clone()
+        part[..., 1, 2] = value
+        said = error(net, spikes(), rest._replace(**{name: part}))
+        place = (0, 1, 2)[-part.ndim :]
+        assert said.startswith(f"state.{name} must be finite, got {value} at ({axes}) = {place}; ")
+    noise = torch.zeros(60, 4, 20)
+    noise[3, 1, 2] = value
+    assert f"noise must be finite, got {value} at (time, sample, neuron) = (3, 1, 2); " in error(
+        net, spikes(), noise=noise
+    )
+    everywhere = rest._replace(pending=torch.tensor(value).expand(5, 4, 20))
+    assert "state.pending must be finite" in error(net, spikes(), everywhere)
+
+
+@pytest.mark.parametrize("name", ["synapses.theta", "log_factor.tau_a"])
+def test_networks_whose_numbers_blew_up_are_refused(name):
+    net = network(cells=lsnn.Cells(10, 10, trainable=("tau_a",)))
+    with torch.no_grad():
+        net.get_parameter(name)[7] = float("nan")
+    for call in (lambda: net(spikes()), net.stepper):
+        with pytest.raises(FloatingPointError, match=r"^(weight|tau_a)\[7\] is nan; smaller steps of training keep"):
+            call()
+
+
+@pytest.mark.parametrize("backend", ["compiled", "reference"])
+@pytest.mark.parametrize(("own", "other"), [("float32", "float64"), ("float64", "float32")])
+def test_noise_of_another_precision_is_converted_and_such_a_state_refused(backend, own, other):
+    net = network(cells=lsnn.Cells(10, 10, noise_std=0.02), backend=backend).to(getattr(torch, own))
+    noise = torch.randn(60, 4, 20, generator=torch.Generator().manual_seed(0))
+    converted, _ = net(spikes(), noise=noise.to(getattr(torch, other)))
+    expected, state = net(spikes(), noise=noise.to(getattr(torch, own)))
+    assert converted.readout.equal(expected.readout) and expected.rate.any()
+    state = state._replace(y=state.y.to(getattr(torch, other)))
+    said = f"state.y is torch.{other}, the network asks for torch.{own}; .to(torch.{own}) converts it"
+    assert error(net, spikes(), state, noise=noise) == error(net.stepper, state=state) == said
 
 
 @pytest.mark.parametrize("backend", ["compiled", "reference"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lsnn import ops
 from lsnn.neuron import CONSTANTS, Cells, Constants, State, exponential, whole
 from lsnn.ops import Activity, Backend, Memory, Record
-from lsnn.ops.checks import check_inputs, check_lengths, check_state
+from lsnn.ops.checks import check_finite, check_inputs, check_lengths, check_state
 from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Array, Connections, Synapses, as_tensor
@@ -162,6 +162,7 @@ class LSNN(nn.Module):
                 raise ValueError(
                     f"bias needs one value per readout, {synapses.n_out}, got shape {tuple(given_bias.shape)}"
                 )
+            check_finite("bias", given_bias.to(self.bias.dtype), "readout")
             self.bias.data.copy_(given_bias)
         return self
 

@@ -396,6 +396,8 @@ def test_a_stepper_refuses_numbers_that_are_not_finite(value):
     step, x, state = net.stepper(4), torch.zeros(4, 6), net.initial_state(4)
     x[3, 2] = value
     assert error(step, x).startswith(f"inputs must be finite, got {value} at (sample, input) = (3, 2); ")
+    noise = torch.full((4, 9), value)
+    assert f"noise must be finite, got {value} at (sample, neuron) = (0, 0); " in error(step, x.nan_to_num(), noise)
     state.v[1, 5] = value
     assert error(setattr, step, "state", state).startswith(
         f"state.v must be finite, got {value} at (sample, neuron) = "
@@ -528,11 +530,11 @@ def test_auto_falls_back_to_the_reference_and_says_so_once(monkeypatch):
     monkeypatch.setattr(ops, "_fallbacks_said", set())
     problem = Problem(n_adaptive=0)
     net = problem.net().to(torch.float32)
-    state = net.initial_state(problem.batch)
-    state = state._replace(y=state.y.double())
+    state, constants = net.initial_state(problem.batch), net.constants()
+    constants = constants._replace(noise_std=constants.noise_std.double())
     with pytest.warns(UserWarning, match="backend='reference'"):
-        activity, _ = ops.run(problem.signal(), net.synapses.wiring(), net.constants(), state)
+        activity, _ = ops.run(problem.signal(), net.synapses.wiring(), constants, state)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ops.run(problem.signal(), net.synapses.wiring(), net.constants(), state)
+        ops.run(problem.signal(), net.synapses.wiring(), constants, state)
     assert activity.readout.shape == (problem.steps, problem.batch, problem.n_out)

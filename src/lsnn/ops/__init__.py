@@ -13,7 +13,7 @@ from lsnn.ops import compiled, reference
 from lsnn.ops.activity import Activity as Activity
 from lsnn.ops.activity import Memory as Memory
 from lsnn.ops.activity import Record as Record
-from lsnn.ops.checks import check_finite, check_inputs, check_noise, check_state
+from lsnn.ops.checks import check_finite, check_inputs, check_network, check_noise, check_state
 from lsnn.ops.stepper import Stepper as Stepper
 from lsnn.synapses import Wiring
 
@@ -55,9 +55,12 @@ def run(
     check_inputs(inputs, wiring.n_in)
     check_backend(backend, memory)
     steps, batch, _ = inputs.shape
+    check_network(wiring, constants)
     check_state(state, wiring, batch)
     if noise is not None:
         check_noise(noise, (steps, batch, wiring.n))
+        noise = noise.to(wiring.weight.dtype)
+        check_finite("noise", noise, "time", "sample", "neuron")
     record = (record,) if isinstance(record, str) else record
     unknown = set(record) - {"spikes", "voltages", "thresholds"}
     if unknown:

@@ -1,11 +1,12 @@
 """What a network asks of what it is given, each in one clear line."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lsnn.neuron import State
+from lsnn.neuron import CONSTANTS, Constants, State
 from lsnn.synapses import Wiring
 
 
@@ -25,12 +26,31 @@ def check_inputs(inputs: Any, n_in: int) -> None:
 
 def check_finite(name: str, given: Tensor, *axes: str) -> None:
     """A neuron that is reached by NaN never spikes again, while readout and loss look sound."""
-    if not all(bound.isfinite() for bound in given.detach().aminmax()):  # a tenth of the time of all of isfinite
-        place = tuple((~given.isfinite()).nonzero()[0].tolist())
+    place = _not_finite(given)
+    if place is not None:
         raise ValueError(
             f"{name} must be finite, got {given[place].item()} at ({', '.join(axes)}) = {place}; "
             "torch.nan_to_num replaces such values"
         )
+
+
+def _not_finite(given: Tensor) -> tuple[int, ...] | None:
+    """The first place of NaN or infinity, if there is one."""
+    given = given.detach()
+    once = given[tuple(slice(None if stride else 1) for stride in given.stride())]  # one of what is expanded
+    if not once.numel() or all(map(math.isfinite, once.aminmax())):  # a tenth of the time of all of isfinite
+        return None
+    return tuple((~given.isfinite()).nonzero()[0].tolist())
+
+
+def check_network(wiring: Wiring, constants: Constants) -> None:
+    """FloatingPointError where a weight or a constant is not finite, which only training makes so."""
+    for name, given in (("weight", wiring.weight), *zip(CONSTANTS, constants[:5], strict=True)):
+        place = _not_finite(given)
+        if place is not None:
+            raise FloatingPointError(
+                f"{name}[{place[0]}] is {given[place].item()}; smaller steps of training keep it finite"
+            )
 
 
 def check_noise(noise: Any, shape: tuple[int, ...]) -> None:
@@ -50,11 +70,19 @@ def check_lengths(lengths: Any, steps: int, batch: int) -> None:
         raise ValueError(f"lengths must lie in 1 ... {steps}, the steps of the inputs, got {shortest} ... {longest}")
 
 
-def check_state(state: State, wiring: Wiring, batch: int) -> None:
-    per_neuron = (batch, wiring.n)
-    expected = {name: per_neuron for name in ("v", "b", "z", "z_before", "refractory")}
-    expected |= {"pending": (wiring.max_delay, *per_neuron), "y": (batch, wiring.n_out)}
-    for name, shape in expected.items():
-        found = tuple(getattr(state, name).shape)
+def check_state(state: Any, wiring: Wiring, batch: int) -> None:
+    if not isinstance(state, State):
+        raise ValueError(f"state must be a State, got {type(state).__name__}; State(*parts) makes one")
+    sizes = {"step": wiring.max_delay, "sample": batch, "neuron": wiring.n, "readout": wiring.n_out}
+    axes = {"pending": ("step", "sample", "neuron"), "y": ("sample", "readout")}
+    for name, part in state._asdict().items():
+        check_tensor(f"state.{name}", part)
+        along = axes.get(name, ("sample", "neuron"))
+        found, shape = tuple(part.shape), tuple(sizes[axis] for axis in along)
         if found != shape:
             raise ValueError(f"state.{name} has shape {found}, network and inputs ask for {shape}")
+        dtype = torch.int64 if name == "refractory" else wiring.weight.dtype
+        if part.dtype != dtype:
+            raise ValueError(f"state.{name} is {part.dtype}, the network asks for {dtype}; .to({dtype}) converts it")
+        if dtype.is_floating_point:
+            check_finite(f"state.{name}", part, *along)

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
-from lsnn.ops.checks import check_finite, check_noise, check_state, check_tensor
+from lsnn.ops.checks import check_finite, check_network, check_noise, check_state, check_tensor
 from lsnn.ops.compiled import unsupported
 from lsnn.ops.kernel import forward
 from lsnn.ops.kernel.arrays import Kept, Outputs
@@ -28,7 +28,9 @@ class Stepper:
         state: State,
         bias: Float[Tensor, " n_out"] | None = None,
     ) -> None:
-        batch = len(state.v)
+        batch = len(state.v) if isinstance(state, State) else 0  # which is refused
+        check_network(wiring, constants)
+        check_state(state, wiring, batch)
         if batch == 0:
             raise ValueError("a stepper needs at least one sample, got a state of none")
         inputs = torch.zeros(1, batch, wiring.n_in, dtype=wiring.weight.dtype)
@@ -70,6 +72,8 @@ class Stepper:
             check_finite("inputs", values, "sample", "input")
         if noise is not None:
             check_noise(noise, (job.batch, job.n))
+            noise = noise.detach().to(self._dtype)
+            check_finite("noise", noise, "sample", "neuron")
         elif self._noisy:
             raise ValueError(
                 "a network with noise_std > 0 needs noise at every step: net.draw_noise(1, batch, generator)[0]"
@@ -78,7 +82,7 @@ class Stepper:
         readout = np.empty((1, job.batch, job.n_out), job.dtype)
         spikes = np.empty((1, job.batch, job.n), job.dtype)
         outputs = Outputs(readout, spikes, self._no_noise, self._no_noise)
-        current = self._no_noise if noise is None else noise.detach().to(self._dtype).contiguous().numpy()[None]
+        current = self._no_noise if noise is None else noise.contiguous().numpy()[None]
         for b, where, kept in self._held:
             np.copyto(b, kept / self._decay, where=where)  # from which the step's decay leads to what is kept
         for block in self._blocks:
@@ -119,9 +123,6 @@ class Stepper:
     @state.setter
     def state(self, state: State) -> None:
         check_state(state, self._wiring, self._job.batch)
-        for name, axis in (("v", "neuron"), ("b", "neuron"), ("y", "readout")):
-            check_finite(f"state.{name}", getattr(state, name), "sample", axis)
-        check_finite("state.pending", state.pending, "step", "sample", "neuron")
         parts = [part.detach().contiguous().numpy() for part in state]
         if int(state.refractory.max()) > self._job.silent_steps:
             raise ValueError(
