@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lsnn.ops import Activity
-from lsnn.ops.checks import check_inputs, check_lengths
+from lsnn.ops.checks import check_inputs, check_lengths, check_samples
 from lsnn.seeding import generator_for
 
 RecurrentKind = Literal["lstm", "gru", "rnn"]
@@ -155,6 +155,7 @@ class RecurrentStepper:
 
     def rest(self, samples: Bool[Tensor, " batch"]) -> None:
         """Put these samples back to rest; the others go on."""
+        check_samples(samples, self._batch)
         if self._state is not None:
             for part in self._state if isinstance(self._state, tuple) else (self._state,):
                 part[:, samples] = 0

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 import signal
 import time
 import warnings
@@ -17,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 import lsnn
 from lsnn import ops
+from lsnn.baselines import Recurrent
 from lsnn.neuron import State
 from lsnn.ops import compiled, reference
 from lsnn.ops.kernel.index import MANY
@@ -388,6 +390,13 @@ def test_a_stepper_refuses_what_does_not_fit():
     assert error(net.stepper, 0) == "a stepper needs at least one sample, got a state of none"
     assert net.stepper(state=state(3))(x[:3])[0].shape == (3, 3)
     assert net.stepper()(x[:1])[0].shape == (1, 3)
+
+
+@pytest.mark.parametrize("samples", [torch.tensor([True]), torch.tensor([0, 1]), torch.ones(9).bool(), [True, False]])
+def test_a_stepper_takes_one_boolean_per_sample(samples):
+    step = Problem().net().stepper(2)
+    for choose in (step.rest, step.hold, Recurrent("gru", 3, 5, 2).stepper(2).rest):
+        assert re.match(r"samples must be (2 booleans, one per sample, got torch|a tensor)", error(choose, samples))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

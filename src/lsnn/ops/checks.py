@@ -70,6 +70,14 @@ def check_lengths(lengths: Any, steps: int, batch: int) -> None:
         raise ValueError(f"lengths must lie in 1 ... {steps}, the steps of the inputs, got {shortest} ... {longest}")
 
 
+def check_samples(samples: Any, batch: int) -> None:
+    check_tensor("samples", samples)
+    if samples.shape != (batch,) or samples.dtype != torch.bool:
+        raise ValueError(
+            f"samples must be {batch} booleans, one per sample, got {samples.dtype} of shape {tuple(samples.shape)}"
+        )
+
+
 def check_state(state: Any, wiring: Wiring, batch: int) -> None:
     if not isinstance(state, State):
         raise ValueError(f"state must be a State, got {type(state).__name__}; State(*parts) makes one")

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lsnn.neuron import Constants, State
-from lsnn.ops.checks import check_finite, check_network, check_noise, check_state, check_tensor
+from lsnn.ops.checks import check_finite, check_network, check_noise, check_samples, check_state, check_tensor
 from lsnn.ops.compiled import unsupported
 from lsnn.ops.kernel import forward
 from lsnn.ops.kernel.arrays import Kept, Outputs
@@ -96,6 +96,7 @@ class Stepper:
 
         Where there is no refractory period, a spike still raises the threshold of the next step.
         """
+        check_samples(samples, self._job.batch)
         chosen = np.zeros((self._job.n_blocks, self._job.lanes), np.bool_)
         for number in range(self._job.n_blocks):
             first, size = self._job.span(number)
@@ -105,6 +106,7 @@ class Stepper:
 
     def rest(self, samples: Bool[Tensor, " batch"]) -> None:
         """Put these samples back to rest, where everything is zero; the others go on."""
+        check_samples(samples, self._job.batch)
         self.state = State(*(part.masked_fill(samples[:, None], 0) for part in self.state))
 
     @property
