@@ -1,6 +1,7 @@
 """DEEP R's invariants, over hundreds of steps, around several optimizers."""
 
 import copy
+import math
 import pickle
 
 import pytest
@@ -245,7 +246,9 @@ def test_copies_go_on_alike_and_apart(copied):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda s, base: DeepR(base, s, l1=-1.0), "l1 and temperature must not be negative"),
+        (lambda s, base: DeepR(base, s, l1=-1.0), "l1 and temperature must be finite and not negative, got l1=-1.0"),
+        (lambda s, base: DeepR(base, s, l1=math.nan), "must be finite and not negative, got l1=nan"),
+        (lambda s, base: DeepR(base, s, temperature=math.nan), "finite and not negative, got l1=0.01, temperature=nan"),
         (lambda s, base: DeepR(torch.optim.SGD([torch.zeros(1)], lr=1.0), s), "does not train synapses.theta"),
         (lambda s, base: DeepR(torch.optim.LBFGS([s.theta]), s), "LBFGS needs several losses of one wiring a step"),
         (lambda s, base: DeepR(base, s).load_state_dict(base.state_dict()), "the state has no counters of rewiring"),

@@ -1,3 +1,4 @@
+import math
 from fractions import Fraction
 
 import pytest
@@ -89,6 +90,11 @@ def test_tuning_peaks_at_the_centres_and_falls_by_the_gaussian():
     assert rate[0, 0] == rate[2, 14] == 200
     expected = 200 * torch.exp(-torch.arange(-7, 8, dtype=torch.float64).square() / 2)  # one sigma apart
     torch.testing.assert_close(rate[1], expected, rtol=1e-12, atol=0)
+
+
+def test_tuning_is_differentiable():
+    value = torch.tensor([0.1, 0.55], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda value: tuning(value, 5, 0.0, 1.0), value)
 
 
 def test_tuning_takes_its_width_from_sigma():
@@ -191,6 +197,11 @@ def test_poisson_follows_from_its_generator(seed: int, rate_hz: float, n_steps: 
         (lambda: tuning(torch.arange(3), 9, 0.0, 1.0), "value must be floating point, got torch.int64"),
         (lambda: population_rate(torch.arange(3), 9, 0.0, 1.0, seeded()), "value must be floating point"),
         (lambda: population_rate(torch.zeros(1), 9, 0.0, 1.0, seeded(), max_rate_hz=1001.0), "0 ... 1000 Hz"),
+        (
+            lambda: population_rate(torch.tensor([0.5, math.nan]), 9, 0.0, 1.0, seeded()),
+            "value must be numbers, got nan",
+        ),
+        (lambda: append_cue(torch.zeros(5, 2, 3), -2), "n_steps must not be negative, got -2"),
         (lambda: poisson_held(torch.tensor([[1001.0]]), 9, seeded()), "0 ... 1000 Hz"),
         (lambda: poisson(torch.tensor([5.0, -1.0]), 9, seeded()), r"got -1 \.\.\. 5 Hz"),
         (lambda: poisson(torch.tensor([5000.0]), 9, seeded(), dt=0.5), "0 ... 2000 Hz, one spike per 0.5 ms"),

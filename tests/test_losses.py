@@ -62,6 +62,11 @@ def test_rate_regulariser_measures_in_khz():
     assert rate_regulariser(rates, 10.0, "mean").item() == pytest.approx(1e-3 / 3, rel=1e-12)
 
 
+def test_rate_regulariser_knows_sum_and_mean_only():
+    with pytest.raises(ValueError, match="unknown reduction 'max'; known: sum, mean"):
+        rate_regulariser(torch.ones(3), 10.0, "max")  # type: ignore
+
+
 def test_rate_regulariser_pulls_towards_the_target():
     rates = torch.tensor([5.0, 10.0, 15.0], requires_grad=True)
     rate_regulariser(rates, 10.0).backward()

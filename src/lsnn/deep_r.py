@@ -38,8 +38,10 @@ class _Rewiring(Optimizer):
             )
         if isinstance(base, torch.optim.LBFGS):
             raise ValueError("LBFGS needs several losses of one wiring a step; rewire around another optimizer")
-        if l1 < 0 or temperature < 0:
-            raise ValueError(f"l1 and temperature must not be negative, got l1={l1}, temperature={temperature}")
+        if not (0 <= l1 < math.inf and 0 <= temperature < math.inf):
+            raise ValueError(
+                f"l1 and temperature must be finite and not negative, got l1={l1}, temperature={temperature}"
+            )
         groups = [g for g in base.param_groups if any(p is synapses.theta for p in g["params"])]
         if not groups:
             raise ValueError("the base optimizer does not train synapses.theta; pass it net.parameters()")

@@ -51,6 +51,8 @@ def _crossings(n: int) -> UInt8[Tensor, "pair channel"]:
 
 def append_cue(inputs: Shaped[Tensor, "time batch n"], n_steps: int) -> Shaped[Tensor, "longer batch wider"]:
     """Add an output cue: one more channel, the last, at 1 in `n_steps` further steps, with all others silent."""
+    if n_steps < 0:
+        raise ValueError(f"n_steps must not be negative, got {n_steps}; a cue is added after the inputs")
     padded = functional.pad(inputs, (0, 1, 0, 0, 0, n_steps))
     padded[len(inputs) :, :, -1] = 1
     return padded
@@ -82,7 +84,7 @@ def tuning(
     if sigma <= 0:
         raise ValueError(f"sigma must be positive, got {sigma}; None takes a tenth of the range")
     centre = torch.linspace(low - 2 * sigma, high + 2 * sigma, n_channels, dtype=value.dtype, device=value.device)
-    return ((value.unsqueeze(-1) - centre) / sigma).square_().mul_(-0.5).exp_().mul_(max_rate_hz)
+    return ((value.unsqueeze(-1) - centre) / sigma).square_().mul_(-0.5).exp_().mul(max_rate_hz)
 
 
 def population_rate(
@@ -96,6 +98,8 @@ def population_rate(
     dt: float = 1.0,
 ) -> UInt8[Tensor, "time ... channel"]:
     """Spikes of a population tuned to a scalar (see `tuning`): one Bernoulli draw per channel and step of dt ms."""
+    if value.isnan().any():
+        raise ValueError("value must be numbers, got nan; torch.nan_to_num replaces it")
     peak = float(_probability(torch.tensor(max_rate_hz, dtype=torch.float64), dt))
     spikes = torch.empty(*value.shape, n_channels, dtype=torch.uint8)
     for some, out in zip(value.split(16), spikes.split(16), strict=True):  # a few steps at a time stay in the cache

@@ -55,6 +55,8 @@ def rate_regulariser(
 
     The sum is in the authors' sequential-MNIST code, the mean in their learning-to-learn code.
     """
+    if reduction not in ("sum", "mean"):
+        raise ValueError(f"unknown reduction {reduction!r}; known: sum, mean")
     squared = ((rate_hz - target_hz) / 1000).square()
     return squared.sum() if reduction == "sum" else squared.mean()
 
