@@ -219,6 +219,11 @@ def test_a_state_dict_is_refused_where_its_strengths_mean_something_else():
     network(excitatory=None, fixed_signs=True).load_state_dict(signed.state_dict())
 
 
+def test_a_network_says_how_large_it_is():
+    said = "12 -> 10 regular + 10 adaptive -> 3, 351 synapses, max_delay=5, backend='auto'"
+    assert said in repr(network()).splitlines()[1]
+
+
 def test_a_whole_network_can_be_saved():
     net, file = network(), io.BytesIO()
     torch.save(net, file)

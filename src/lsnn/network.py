@@ -190,6 +190,11 @@ class LSNN(nn.Module):
     def n_out(self) -> int:
         return self.synapses.n_out
 
+    def extra_repr(self) -> str:
+        c, s = self.cells, self.synapses
+        cells = f"{c.n_regular} regular + {c.n_adaptive} adaptive"
+        return f"{s.n_in} -> {cells} -> {s.n_out}, {len(s)} synapses, max_delay={s.max_delay}, backend={self.backend!r}"
+
     def constants(self) -> Constants:
         """The cell's constants as they stand, trained factors included; differentiable."""
         values = {}
