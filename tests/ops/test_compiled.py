@@ -1,8 +1,10 @@
 """The compiled kernel against its definition: outputs, states and every gradient, on networks that spike."""
 
 import contextlib
+import copy
 import math
 import os
+import pickle
 import re
 import signal
 import time
@@ -412,6 +414,21 @@ def test_a_stepper_refuses_numbers_that_are_not_finite(value):
         f"state.v must be finite, got {value} at (sample, neuron) = "
     )
     assert "state.v must be finite" in error(net.stepper, state=state)
+
+
+def test_a_copied_stepper_goes_on_alike_and_apart():
+    problem = Problem(gain=3.0)
+    net, x = problem.net(), problem.signal()
+    step = net.stepper(state=problem.state())
+    step(x[0])
+    step.hold(torch.arange(problem.batch) % 2 == 0)
+    for copied in (copy.deepcopy(step), pickle.loads(pickle.dumps(step))):
+        before = step.state
+        readout, spikes = copied(x[1])
+        assert step.state.v.equal(before.v) and not copied.state.v.equal(before.v)
+    there, emitted = step(x[1])
+    assert readout.equal(there) and spikes.equal(emitted)
+    assert copied.state.v.equal(step.state.v) and copied.state.b.equal(step.state.b)
 
 
 def test_a_stepper_of_a_noisy_network_needs_noise():

@@ -5,11 +5,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lsnn.neuron import Constants, State
+from lsnn.neuron import CONSTANTS, Constants, State
 from lsnn.ops.checks import check_finite, check_network, check_noise, check_samples, check_state, check_tensor
 from lsnn.ops.compiled import unsupported
 from lsnn.ops.kernel import forward
-from lsnn.ops.kernel.arrays import Kept, Outputs
+from lsnn.ops.kernel.arrays import Block, Kept, Outputs
 from lsnn.ops.kernel.job import Job, Tensors
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Wiring
@@ -35,6 +35,8 @@ class Stepper:
             raise ValueError("a stepper needs at least one sample, got a state of none")
         inputs = torch.zeros(1, batch, wiring.n_in, dtype=wiring.weight.dtype)
         constants = constants._replace(surrogate=Surrogate())  # any will do where nothing is differentiated
+        wiring = wiring._replace(weight=wiring.weight.detach())
+        constants = constants._replace(**{name: getattr(constants, name).detach() for name in CONSTANTS})
         reason = unsupported(inputs, wiring, constants, state, None)
         if reason:
             raise ValueError(f"the compiled kernel cannot step this network: {reason}")
@@ -53,7 +55,7 @@ class Stepper:
         z = np.empty((job.n_blocks, 3, wiring.n), job.word.dtype)
         self._blocks = [job.block(number, z) for number in range(job.n_blocks)]
         self._decay = np.maximum(rho.detach().numpy(), np.finfo(job.dtype).tiny)[:, None]
-        self._held: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._held: list[tuple[Block, np.ndarray, np.ndarray]] = []
         self.state = state
 
     def __call__(
@@ -83,12 +85,14 @@ class Stepper:
         spikes = np.empty((1, job.batch, job.n), job.dtype)
         outputs = Outputs(readout, spikes, self._no_noise, self._no_noise)
         current = self._no_noise if noise is None else noise.contiguous().numpy()[None]
-        for b, where, kept in self._held:
-            np.copyto(b, kept / self._decay, where=where)  # from which the step's decay leads to what is kept
+        for held, where, kept in self._held:
+            np.copyto(
+                held.b.reshape(kept.shape), kept / self._decay, where=where
+            )  # from which the step's decay leads to what is kept
         for block in self._blocks:
             forward.stream(self._net, self._cells, block, x, self._none, current, self._kept, outputs, job.word)
-        for b, where, kept in self._held:
-            np.copyto(b, kept, where=where)
+        for held, where, kept in self._held:
+            np.copyto(held.b.reshape(kept.shape), kept, where=where)
         return torch.from_numpy(readout[0] + self._bias), torch.from_numpy(spikes[0])
 
     def hold(self, samples: Bool[Tensor, " batch"]) -> None:
@@ -101,8 +105,8 @@ class Stepper:
         for number in range(self._job.n_blocks):
             first, size = self._job.span(number)
             chosen[number, :size] = samples[first : first + size].numpy()
-        views = [block.b.reshape(-1, self._job.lanes) for block in self._blocks]
-        self._held = [(b, where, b.copy()) for b, where in zip(views, chosen, strict=True) if where.any()]
+        blocks = zip(self._blocks, chosen, strict=True)
+        self._held = [(block, where, block.b.reshape(-1, len(where)).copy()) for block, where in blocks if where.any()]
 
     def rest(self, samples: Bool[Tensor, " batch"]) -> None:
         """Put these samples back to rest, where everything is zero; the others go on."""
