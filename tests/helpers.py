@@ -155,6 +155,11 @@ def python(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
+def heed_ctrl_c() -> None:
+    """Tests may run in the background of a shell, which has its children ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def in_fresh_process(function: Callable[..., Any], *arguments: str) -> Any:
     """What a function of this module returns in a new process.
 

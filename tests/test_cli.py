@@ -27,6 +27,7 @@ from tests.helpers import (
     TINY_FLAGS,
     contents,
     full_disk,
+    heed_ctrl_c,
     image_folder,
     python,
     timeless_metrics,
@@ -466,11 +467,6 @@ def test_real_processes_killed_and_interrupted_end_with_the_same_bytes(lsnn: Lsn
     assert lsnn(*resume)[0] == 0 and lsnn("train", *flags, "--run", "peaceful")[0] == 0
     assert weights(run) == weights(tmp_path / "peaceful")
     assert timeless_metrics(run) == timeless_metrics(tmp_path / "peaceful")
-
-
-def heed_ctrl_c() -> None:
-    """Tests may run in the background of a shell, which has its children ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def stopped_on_its_way(how: signal.Signals, run: Path, *arguments: str) -> tuple[int, bytes, bytes]:

@@ -1,12 +1,16 @@
 """Sweeps: every combination is a run, none twice, and what cannot be is refused before anything starts."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from lsnn import cli, runs, sweep, training
 from lsnn.presets import preset
-from tests.helpers import error
+from tests.helpers import ROOT, error, heed_ctrl_c
 
 TINY = (
     *("--set", "task.n-in=8 task.rate-hz=300.0 task.n-slots=3 task.slot-ms=5 task.n-evaluation=8"),
@@ -106,6 +110,23 @@ def test_a_sweep_trains_compares_and_goes_on_where_it_was(sweep_command):
     code, _, err = sweep_command(*words, "--set", "lr=0.5")
     assert code == 1 and "was made with other settings; choose another folder with --out" in err
     assert training.load(first).lr == 0.01
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_sweep_that_is_ended_ends_its_runs(tmp_path, how, code):
+    """The signal goes to the sweep alone; Ctrl-C in a terminal goes to its runs, too."""
+    long = ("--set", "iterations=100000 checkpoint-every=1 network.backend=reference")
+    words = ("store-recall", "--seeds", "0", "1", "--out", str(tmp_path), *TINY, *long)
+    command = [sys.executable, "-m", "lsnn", "sweep", *words]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c)
+    run = tmp_path / "store-recall_0"
+    while process.poll() is None and not (run / runs.CHECKPOINT).exists():
+        time.sleep(0.01)
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    with runs.locked(run):  # nobody trains it any more
+        assert not (tmp_path / "store-recall_1" / runs.METRICS).exists()
 
 
 @pytest.mark.parametrize(

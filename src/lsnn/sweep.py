@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -109,17 +110,30 @@ def start(cells: Sequence[Cell], threads: int) -> None:
 def proceed(cells: Sequence[Cell], jobs: int, told: Callable[[Cell, str | None], None]) -> None:
     """Train all to their ends, `jobs` at a time, each in a process of its own; what has results stays as it is.
 
+    An exception in the calling thread, such as Ctrl-C raises, ends the processes, too.
     told: called as each ends, with the reason if it failed.
     """
+    children: list[subprocess.Popen[str]] = []
+    stopping = threading.Event()
 
     def work(cell: Cell) -> None:
         if (cell.run / runs.RESULTS).exists():
             return told(cell, None)
         command = [sys.executable, "-m", "lsnn", "resume", str(cell.run)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        told(cell, reason if done.returncode else None)
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        children.append(child)
+        if stopping.is_set():  # since before the child was in the list
+            child.terminate()
+        _, complaint = child.communicate()
+        reason = (complaint.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        told(cell, reason if child.returncode else None)
 
     with ThreadPoolExecutor(jobs) as pool:
-        for _ in pool.map(work, cells):
-            pass
+        try:
+            for _ in pool.map(work, cells):
+                pass
+        except BaseException:  # leaving the pool waits for what ends here
+            stopping.set()
+            for child in children:
+                child.terminate()
+            raise

@@ -36,7 +36,11 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point.  Returns the exit code: 0 on success, 1 on failure, 2 on a wrong command line, 130 on Ctrl-C."""
+    """Entry point.
+
+    Returns the exit code: 0 on success, 1 on failure, 2 on a wrong command line, 130 on Ctrl-C, 143 of a sweep that
+    SIGTERM ended.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # torch reads this at its first large tensor: memory in huge pages is much cheaper to get
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -86,5 +90,5 @@ def _dispatch(arguments: list[str]) -> int:
         raise UsageError(f"there is no command {arguments[0]!r}; commands are {', '.join(COMMANDS)}")
     try:
         return command(arguments[1:])
-    except SystemExit as exit:  # tyro's, after --help
+    except SystemExit as exit:  # tyro's, after --help; a sweep's, on SIGTERM
         return int(exit.code or 0)

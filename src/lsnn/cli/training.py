@@ -3,7 +3,10 @@
 import dataclasses
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -215,12 +218,23 @@ def sweep(arguments: list[str]) -> int:
         (failed if reason else done).append(cell.run)
         print(f"{cell.run}: {reason or _headline(cell.run)}", flush=True)
 
-    sweep.proceed(cells, options.jobs, told)
+    with _ended_by_sigterm():
+        sweep.proceed(cells, options.jobs, told)
     if done:
         print(f"comparison: {write_report(sorted(done), options.out / 'report')[0]}")
     if failed:
         raise ValueError(f"{len(failed)} of {len(cells)} runs failed, first {failed[0]}; the same command goes on")
     return 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise, as Ctrl-C does, so that what was begun is ended; with the exit code that a shell shows."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _headline(run: Path) -> str:
