@@ -1,5 +1,6 @@
 """Sweeps: every combination is a run, none twice, and what cannot be is refused before anything starts."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from lsnn import cli, runs, sweep, training
 from lsnn.presets import preset
@@ -112,6 +114,14 @@ def test_a_sweep_trains_compares_and_goes_on_where_it_was(sweep_command):
     assert training.load(first).lr == 0.01
 
 
+@pytest.mark.parametrize(("torch_s_choice", "jobs", "threads"), [(8, 1, 4), (8, 2, 2), (8, 3, 1), (1, 2, 1), (2, 1, 2)])
+def test_runs_share_the_cores_that_this_process_may_use(monkeypatch, torch_s_choice, jobs, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: torch_s_choice)  # OMP_NUM_THREADS, where it is set
+    assert (sweep.cores(), sweep.threads_each(jobs)) == (4, threads)
+
+
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_sweep_that_is_ended_ends_its_runs(tmp_path, how, code):
     """The signal goes to the sweep alone; Ctrl-C in a terminal goes to its runs, too."""
@@ -133,7 +143,7 @@ def test_a_sweep_that_is_ended_ends_its_runs(tmp_path, how, code):
     "words, complaint",
     [
         ([], "name a preset"),
-        (["store-recall", "--jobs", "999"], "as many as there are cores"),
+        (["store-recall", "--jobs", "999"], "as many as there are cores to use"),
         (["store-recal"], "store-recall"),
         (["store-recall", "--set", "lr=1,2"], "--set takes one value"),
         (["store-recall", "--vary", "lr"], "write NAME=VALUE,VALUE"),

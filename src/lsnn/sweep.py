@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from lsnn import config, runs, training
 from lsnn.experiments import Experiment
 from lsnn.presets import preset
@@ -95,6 +97,16 @@ def plan(
 def _spelled(value: Any) -> str:
     text = ":".join(map(_spelled, value)) if isinstance(value, list) else str(value)
     return text.replace(os.sep, "-")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_each(jobs: int) -> int:
+    """Torch threads of a run among so many at a time: its share of the cores, but no more than torch would take."""
+    return max(1, min(cores() // jobs, torch.get_num_threads()))
 
 
 def start(cells: Sequence[Cell], threads: int) -> None:

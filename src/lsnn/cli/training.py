@@ -55,7 +55,7 @@ class SweepOptions:
     out: Path = Path("runs/sweep")
     """folder of the runs, and of their comparison in report"""
     jobs: int = 1
-    """runs at a time; the processor's cores are shared among them"""
+    """runs at a time; the cores that this process may use are shared among them"""
 
 
 def list_presets(arguments: list[str]) -> int:
@@ -197,11 +197,10 @@ def sweep(arguments: list[str]) -> int:
     from lsnn.report import write_report
 
     options = parse(SweepOptions, arguments, "lsnn sweep")
-    cores = os.cpu_count() or 1
     if not options.presets:
         raise UsageError("name a preset, as in: lsnn sweep smnist --vary network.max-delay=1,10; lsnn list shows all")
-    if not options.seeds or not 1 <= options.jobs <= cores:
-        raise UsageError(f"give at least one seed, and 1 to {cores} jobs, as many as there are cores")
+    if not options.seeds or not 1 <= options.jobs <= sweep.cores():
+        raise UsageError(f"give at least one seed, and 1 to {sweep.cores()} jobs, as many as there are cores to use")
     try:
         fixed = [sweep.variations(text) for text in options.set]
         if any(len(choices) > 1 for choices in fixed):
@@ -211,7 +210,7 @@ def sweep(arguments: list[str]) -> int:
         cells = sweep.plan(options.presets, settings, vary, options.seeds, options.out)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    sweep.start(cells, threads=max(1, cores // options.jobs))
+    sweep.start(cells, threads=sweep.threads_each(options.jobs))
     done, failed = [], []
 
     def told(cell: sweep.Cell, reason: str | None) -> None:
