@@ -572,6 +572,13 @@ def test_list_marks_what_is_recalled_and_what_was_trained_with_other_settings(
     assert listed["smnist"]["box"]["settings"] == []
 
 
+def test_list_is_a_line_for_each_preset_where_nothing_limits_its_width(lsnn: Lsnn, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = lsnn("list")[1].splitlines()
+    for name, preset in PRESETS.items():
+        assert any(line.startswith(f"{name} ") and preset.summary in line for line in lines)
+
+
 def test_list_takes_the_beginning_of_names(lsnn: Lsnn):
     listed = json.loads(lsnn("list", "l2l", "--json")[1])
     assert listed and all(name.startswith("l2l") for name in listed)

@@ -82,7 +82,8 @@ def list_presets(arguments: list[str]) -> int:
             table.add_row()
         paper = ", ".join(f"{row.spelled}{'?' * row.recalled} ({row.label})" for row in preset.paper)
         table.add_row(f"[bold]{name}[/bold]", preset.summary, paper, _told(box[name]))
-    Console().print(table)
+    plain = not sys.stdout.isatty() and "COLUMNS" not in os.environ  # for grep, a preset is a line
+    Console(width=10_000 if plain else None).print(table)
     tested = {name: row for name, row in box.items() if row is not None}
     notes = {
         "?  recalled, not verified": any(row.recalled for preset in chosen.values() for row in preset.paper),
