@@ -199,6 +199,11 @@ def test_missing_file_and_folder_are_named(run: Path, name: str):
     assert error(READERS[name], run) == f"there is no run folder {run}; lsnn train writes one"
 
 
+def test_folder_of_runs_is_told_from_a_run(run: Path):
+    message = f"{run.parent} has no config.json, but holds runs; name them, as in {run}"
+    assert error(runs.read_config, run.parent) == message
+
+
 @pytest.mark.parametrize("name", [runs.WEIGHTS, runs.CHECKPOINT])
 def test_file_cut_anywhere_is_refused(run: Path, name: str):
     whole = (run / name).read_bytes()

@@ -129,6 +129,9 @@ def _existing(path: Path) -> Path:
         raise ValueError(f"there is no run folder {folder}; lsnn train writes one")
     if not path.is_file():
         if path.name == CONFIG:
+            within = sorted(folder.glob(f"*/{CONFIG}"))
+            if within:
+                raise ValueError(f"{folder} has no {CONFIG}, but holds runs; name them, as in {within[0].parent}")
             raise ValueError(f"{folder} has no {CONFIG}: it is not a run folder; name one that lsnn train wrote")
         raise ValueError(
             f"{folder} has no {path.name}: the run has not got that far, or the file was lost; "
