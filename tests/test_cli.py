@@ -317,6 +317,13 @@ def test_damaged_results_are_named(refusal: Refusal, finished: Path):
         assert line.startswith(f"{finished / runs.RESULTS} is damaged: it lacks iterations, seconds, test; restore")
 
 
+@pytest.mark.parametrize("command", ["resume", "evaluate", "report"])
+def test_results_without_their_metric_are_named(refusal: Refusal, finished: Path, command: str):
+    runs.write_json(finished / runs.RESULTS, {"iterations": 6, "seconds": 1, "test": {}})
+    line = refusal(1, command, finished)
+    assert line.startswith(f"{finished / runs.RESULTS} is damaged: its test has no recall_error; restore it")
+
+
 def test_damaged_metrics_are_named_by_line(refusal: Refusal, unfinished: Path):
     lines = (unfinished / runs.METRICS).read_text().splitlines()
     (unfinished / runs.METRICS).write_text("\n".join([lines[0], "#?", *lines[1:]]) + "\n")

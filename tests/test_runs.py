@@ -183,6 +183,21 @@ def test_results_that_lack_something_are_refused(run: Path, missing: str):
     assert f"results.json is damaged: it lacks {missing}; restore it" in error(runs.read_results, run)
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"iterations": "5"}, 'its iterations cannot be "5"'),
+        ({"seconds": None}, "its seconds cannot be null"),
+        ({"test": [1.0]}, "its test cannot be [1.0]"),
+        ({"test": {"loss": None}}, "its test's loss cannot be null"),
+        ({"test": {}}, "its test has no loss"),
+    ],
+)
+def test_results_with_wrong_content_are_refused(run: Path, change: dict[str, object], complaint: str):
+    runs.write_json(run / runs.RESULTS, runs.read_results(run) | change)
+    assert f"results.json is damaged: {complaint}; restore it" in error(runs.read_results, run, "loss")
+
+
 READERS = {
     runs.WEIGHTS: lambda run: runs.read_tensors(run / runs.WEIGHTS),
     runs.CHECKPOINT: runs.read_checkpoint,

@@ -65,6 +65,11 @@ def locked(run: Path) -> Iterator[None]:
         lock.release()
 
 
+def finished(run: Path) -> bool:
+    """Whether a run has all that it ends with."""
+    return all((run / name).exists() for name in FINISHED)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file whole: a reader, or a crash at any point, sees the old content or the new."""
     part = path.with_name(f".{path.name}.part")
@@ -173,12 +178,25 @@ def read_config(run: Path) -> dict[str, Any]:
     return config
 
 
-def read_results(run: Path) -> dict[str, Any]:
-    """The content of results.json."""
-    results = read_json(run / RESULTS)
-    missing = [name for name in ("iterations", "seconds", "test") if name not in results]
+def read_results(run: Path, metric: str | None = None) -> dict[str, Any]:
+    """The content of results.json.
+
+    metric: what the test has to have, if it is known.
+    """
+    path, kinds = run / RESULTS, {"iterations": int, "seconds": int | float, "test": dict}
+    results = read_json(path)
+    missing = [name for name in kinds if name not in results]
     if missing:
-        raise _damaged(run / RESULTS, f"it lacks {', '.join(missing)}")
+        raise _damaged(path, f"it lacks {', '.join(missing)}")
+    for name, kind in kinds.items():
+        if not isinstance(results[name], kind):
+            raise _damaged(path, f"its {name} cannot be {json.dumps(results[name])[:50]}")
+    tested = results["test"]
+    if metric is not None and metric not in tested:
+        raise _damaged(path, f"its test has no {metric}")
+    for name, value in tested.items():
+        if not isinstance(value, int | float):
+            raise _damaged(path, f"its test's {name} cannot be {json.dumps(value)[:50]}")
     return results
 
 

@@ -134,8 +134,8 @@ def proceed(run: Path, report: Report = lambda record: None) -> dict[str, Any]:
     experiment = load(run)
     threads = checked_threads(runs.read_config(run).get("threads"), f"{run / runs.CONFIG}: ")
     with runs.locked(run), _processor(threads):
-        if all((run / name).exists() for name in runs.FINISHED):
-            return runs.read_results(run)
+        if runs.finished(run):
+            return runs.read_results(run, experiment.task.headline.metric)
         trainer = Trainer.start(experiment)
         _begin(trainer, run)
         runs.rewind_metrics(run, trainer.iteration)
@@ -246,7 +246,7 @@ def restore_network(run: Path) -> tuple[Experiment, nn.Module, int]:
     network, weights = experiment.build(), runs.read_tensors(run / runs.WEIGHTS)
     with _fitting(run, runs.WEIGHTS):
         network.load_state_dict(weights)
-    results = runs.read_results(run)
+    results = runs.read_results(run, experiment.task.headline.metric)
     return experiment, network, results.get("best_iteration", results["iterations"])
 
 

@@ -36,9 +36,9 @@ def test_truncated_file_is_named(name: str, run: Path) -> None:
     assert str(run / name) in refused(run)
 
 
-def test_incomplete_results_are_named_with_what_they_lack(run: Path) -> None:
+def test_results_without_their_metric_are_named(run: Path) -> None:
     runs.write_json(run / runs.RESULTS, {"iterations": 20, "seconds": 1.0, "test": {"loss": 0.2}})
-    assert f"{run / runs.RESULTS} is damaged or of another run: it has no accuracy" in refused(run)
+    assert f"{run / runs.RESULTS} is damaged: its test has no accuracy; restore it" in refused(run)
 
 
 def test_weights_of_another_network_are_refused(run: Path) -> None:

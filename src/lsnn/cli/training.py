@@ -119,8 +119,9 @@ def _tested(name: str) -> dict[str, Any] | None:
     if name not in pretrained.names():
         return None
     folder = pretrained.folder(name)
-    results, trained = runs.read_results(folder), origin(folder)
+    trained = origin(folder)
     metric = trained.experiment.task.headline.metric
+    results = runs.read_results(folder, metric)
     other = [] if trained.preset == name else [f"lsnn train {trained.preset}"]
     changed = other + settings(trained)
     return {"metric": metric, "value": results["test"][metric], "seconds": results["seconds"], "settings": changed}
@@ -241,7 +242,7 @@ def _headline(run: Path) -> str:
     from lsnn import runs, training
 
     name = training.load(run).task.headline.metric
-    return f"test {name} {runs.read_results(run)['test'][name]:.4f}"
+    return f"test {name} {runs.read_results(run, name)['test'][name]:.4f}"
 
 
 def reason_of(error: OSError) -> str:

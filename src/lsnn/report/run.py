@@ -89,10 +89,9 @@ def read_run(path: Path) -> Run:
     if network is None and (path / runs.CHECKPOINT).exists():
         source, checkpoint = path / runs.CHECKPOINT, runs.read_checkpoint(path)
         network, iteration = checkpoint["network"], checkpoint["iteration"]
-    results = runs.read_json(path / runs.RESULTS) if (path / runs.RESULTS).exists() else None
+    metric = experiment.task.headline.metric
+    results = runs.read_results(path, metric) if (path / runs.RESULTS).exists() else None
     if results is not None:
-        _require(results, ("iterations", "seconds", "test"), path / runs.RESULTS)
-        _require(results["test"], (experiment.task.headline.metric,), path / runs.RESULTS)
         iteration = results.get("best_iteration", results["iterations"])
     initial, example = _optional(path / runs.INITIAL), _optional(path / runs.EXAMPLE)
     asked = ("target", "mask") if isinstance(experiment.task, Task) else ()
