@@ -618,10 +618,11 @@ def test_seed_decides_everything(lsnn: Lsnn, tmp_path: Path):
     assert weights(Path("a")) == weights(Path("b")) != weights(Path("c"))
 
 
-def test_resuming_a_finished_run_repeats_its_result(lsnn: Lsnn, finished: Path):
+def test_resuming_a_finished_run_says_so_and_repeats_its_result(lsnn: Lsnn, finished: Path):
     before = contents(finished)
     code, out, err = lsnn("resume", finished)
-    assert (code, err) == (0, "") and out.startswith("recall_error on the test set: ")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{finished} is already finished\nrecall_error on the test set: ")
     assert contents(finished) == before
 
 

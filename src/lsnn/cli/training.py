@@ -175,9 +175,10 @@ def resume(arguments: list[str]) -> int:
 
 
 def _proceed(run: Path) -> int:
-    from lsnn import training
+    from lsnn import runs, training
 
     experiment = training.load(run)
+    finished = runs.finished(run)
     try:
         with Progress(run, experiment) as progress:
             results = training.proceed(run, progress)
@@ -187,6 +188,8 @@ def _proceed(run: Path) -> int:
     except OSError as error:
         remedy = f"nothing saved is lost, so put that right and go on with: lsnn resume {run}"
         raise ValueError(f"{reason_of(error)}; {remedy}") from None
+    if finished:
+        print(f"{run} is already finished")
     headline = experiment.task.headline.metric
     cost = f"{results['iterations']} iterations, {results['seconds']:.0f} s of training"
     print(f"{headline} on the test set: {results['test'][headline]:.4f}  ({cost})")
