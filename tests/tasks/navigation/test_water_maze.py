@@ -211,7 +211,12 @@ def test_policy_and_value_pass_gradients_to_every_readout():
         ({"goal_distance": 1.2}, "goal_distance must lie in"),
         ({"goal_radius": 1.84}, "covers almost all of the disc, got 1.84"),
         ({"max_rate_hz": 1000.0}, "a step is 1 ms, the paper has 500"),
-        ({"n_goals": 0}, "n_goals must be at least 1, got 0"),
+        ({"n_goals": 0}, "n_goals must be a whole number of at least 1, got 0"),
+        ({"n_goals": 1.5}, "n_goals must be a whole number of at least 1, got 1.5"),
+        ({"steps": 2.5}, "steps must be a whole number of at least 1, got 2.5"),
+        ({"steps": None}, "steps must be a whole number of at least 1, got None"),
+        ({"restart": "foo"}, "restart must be redraw or count, got 'foo'"),
+        ({"encoding": "Population"}, "encoding must be population or values, got 'Population'"),
         ({"wall_cost": -1.0}, "wall_cost must not be negative"),
     ],
 )

@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Literal, get_args
 
 import numpy as np
+
+Restart = Literal["redraw", "count"]
+Encoding = Literal["population", "values"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,9 @@ class World:
     """places where the goal may be, evenly around; None: anywhere around, the paper's"""
     wall_cost: float = 0.02
     """cost of a step that is blocked by the rim"""
-    restart: Literal["redraw", "count"] = "redraw"
+    restart: Restart = "redraw"
     """when a start is drawn inside the goal: draw again, or let it count in the next step; the paper does not say"""
-    encoding: Literal["population", "values"] = "population"
+    encoding: Encoding = "population"
     """coordinates and signs of reward as spikes of populations, or as four currents"""
     n_channels: int = 40
     """input neurons for each coordinate"""
@@ -43,8 +47,14 @@ class World:
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("n_channels", 2), ("n_reward", 1), ("n_goals", 1)):
-            if (value := getattr(self, name)) is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+            value = getattr(self, name)
+            if value is None and name == "n_goals":
+                continue
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        for name, known in (("restart", get_args(Restart)), ("encoding", get_args(Encoding))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be {' or '.join(known)}, got {getattr(self, name)!r}")
         for name, usual in (("a_scale", "0.02"), ("goal_radius", "0.3"), ("sharpness", "100")):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(
