@@ -52,15 +52,22 @@ def lsnn(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
 
 Refusal = Callable[..., str]
 
+PROGRESS = r"iteration \d+ of \d+, \d+ s: \w+ [\d.]+ in validation\n"
+"""a line for each validation, where no terminal is"""
+
 
 @pytest.fixture
 def refusal(lsnn: Lsnn) -> Refusal:
-    """Run a command that must fail with the given exit code and one line.  Returns the line without its prefix."""
+    """Run a command that must fail with the given exit code and one line, after those of progress if it trained.
+
+    Returns the line without its prefix.
+    """
 
     def run(code: int, *arguments: str | Path) -> str:
         actual, out, err = lsnn(*arguments)
-        assert (actual, out) == (code, "") and re.fullmatch(r"lsnn: error: [^\n]+\n", err), err
-        return err.removeprefix("lsnn: error: ").strip()
+        said = re.fullmatch(rf"(?:{PROGRESS})*lsnn: error: ([^\n]+)\n", err)
+        assert (actual, out) == (code, "") and said, err
+        return said[1].strip()
 
     return run
 
@@ -456,14 +463,15 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(lsnn: Lsnn, tmp_path: Path, 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", step_or_stop)
         stopped = lsnn("train", *flags, "--run", "run")
-    assert stopped == (130, "", "lsnn: stopped; go on with: lsnn resume run\n")
+    assert stopped[:2] == (130, "")
+    assert re.fullmatch(PROGRESS + "lsnn: stopped; go on with: lsnn resume run\n", stopped[2])
     assert lsnn("resume", "run")[0] == 0 and lsnn("train", *flags, "--run", "peaceful")[0] == 0
     assert weights(Path("run")) == weights(Path("peaceful"))
 
 
 def test_real_processes_killed_and_interrupted_end_with_the_same_bytes(lsnn: Lsnn, tmp_path: Path):
     """`kill -9` on the first process, Ctrl-C on the second, the third is left in peace."""
-    flags = ("store-recall", *TINY_FLAGS, "--iterations", "150", "--validate-every", "50", "--checkpoint-every", "5")
+    flags = ("store-recall", *TINY_FLAGS, "--iterations", "150", "--validate-every", "150", "--checkpoint-every", "5")
     run = tmp_path / "run"
     train, resume = ("train", *flags, "--run", str(run)), ("resume", str(run))
     assert stopped_on_its_way(signal.SIGKILL, run, *train) == (-signal.SIGKILL, b"", b"")
@@ -600,12 +608,12 @@ def test_list_json_parses(lsnn: Lsnn):
     assert listed["smnist"]["paper"][0].items() >= {"metric": "accuracy", "value": 0.942}.items()
 
 
-def test_train_names_run_and_result_and_is_quiet_elsewhere(lsnn: Lsnn, tmp_path: Path):
+def test_train_names_run_and_result_and_tells_validations_elsewhere(lsnn: Lsnn, tmp_path: Path):
     code, out, err = lsnn("train", "store-recall", *TINY_FLAGS, "--seed", "3")
     run = Path("runs/store-recall-3")
     recall_error = runs.read_results(run)["test"]["recall_error"]
     first, second = out.splitlines()
-    assert (code, err) == (0, "") and second == f"figures and results page: lsnn report {run}"
+    assert code == 0 and re.fullmatch(PROGRESS * 2, err) and second == f"figures and results page: lsnn report {run}"
     assert re.fullmatch(
         rf"recall_error on the test set: {recall_error:.4f}  \(6 iterations, \d+ s of training\)", first
     )
@@ -652,7 +660,7 @@ def test_folder_of_images_is_trained_on(lsnn: Lsnn, tmp_path: Path):
     images = image_folder(tmp_path / "images")
     flags = ("--task.order", "rows", "--iterations", "2", "--batch-size", "8", "--network.n-hidden", "4")
     code, out, err = lsnn("train", "smnist-rnn", "--task.data", images, *flags, "--run", "run")
-    assert (code, err) == (0, "") and out.startswith("accuracy on the test set: ")
+    assert code == 0 and re.fullmatch(PROGRESS, err) and out.startswith("accuracy on the test set: ")
     assert training.load(Path("run")).task.data == images
 
 
@@ -676,7 +684,7 @@ def test_output_that_nobody_takes_leaves_no_traceback(unbuffered: str):
 
 # ---- progress --------------------------------------------------------------------------------------------------------
 
-STEP = {"event": "step", "iteration": 40, "loss": 0.5, "recall_error": 0.25, "rate_hz": 12.0}
+STEP = {"event": "step", "iteration": 40, "seconds": 7.6, "loss": 0.5, "recall_error": 0.25, "rate_hz": 12.0}
 TRAIN = STEP | {"event": "train", "density": {"input": 0.3, "recurrent": 0.2, "readout": 0.1}}
 VALIDATION = {"event": "validation", "iteration": 40, "loss": 0.75, "recall_error": 0.125, "rate_hz": 11.0}
 
@@ -709,8 +717,9 @@ def test_progress_of_a_network_without_spikes_has_no_rates():
     assert "0.5000" in text and "Hz" not in text
 
 
-def test_progress_is_silent_elsewhere():
-    assert drawn(STEP, TRAIN, VALIDATION, terminal=False) == ""
+def test_progress_elsewhere_is_a_line_for_each_validation():
+    line = "iteration 40 of 100, 8 s: recall_error 0.1250 in validation\n"
+    assert drawn(STEP, TRAIN, VALIDATION, STEP, terminal=False) == line and re.fullmatch(PROGRESS, line)
 
 
 def test_real_run_is_drawn(tmp_path: Path):

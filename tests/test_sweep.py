@@ -139,6 +139,17 @@ def test_a_sweep_that_is_ended_ends_its_runs(tmp_path, how, code):
         assert not (tmp_path / "store-recall_1" / runs.METRICS).exists()
 
 
+@pytest.mark.parametrize(("end", "reason"), [("os.abort()", "exit code -6"), ("sys.exit('a bug')", "a bug")])
+def test_a_run_that_was_killed_is_not_reported_by_its_progress(tmp_path, monkeypatch, end, reason):
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\nimport os, sys\nprint('iteration 40', file=sys.stderr, flush=True)\n{end}")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    cell, told = sweep.Cell(tmp_path, "smnist", preset("smnist").experiment), []
+    sweep.proceed([cell], 1, lambda *heard: told.append(heard[1]))
+    assert told == [reason]
+
+
 @pytest.mark.parametrize(
     "words, complaint",
     [

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains; silent where the output is no terminal."""
+"""What a person sees while a run trains; where the output is no terminal, a line for each validation."""
 
 import time
 from pathlib import Path
@@ -17,13 +17,13 @@ class Progress:
     """Called with every record of a run; draws loss, metric, rates, density, speed and time left."""
 
     def __init__(self, run: Path, experiment: Experiment, console: Console | None = None) -> None:
-        self.run, self.headline = run, experiment.task.headline.metric
+        self.run, self.headline, self.total = run, experiment.task.headline.metric, experiment.iterations
         self.console = console or Console(stderr=True)
         self.bar = Bar(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(), console=self.console,
         )  # fmt: skip
-        self.row = self.bar.add_task(str(run), total=experiment.iterations, speed="")
+        self.row = self.bar.add_task(str(run), total=self.total, speed="")
         self.latest: dict[str, dict[str, Any]] = {}
         self.live: Live | None = None
         self.last_time = time.perf_counter()
@@ -41,9 +41,11 @@ class Progress:
             self.live.stop()
 
     def __call__(self, record: dict[str, Any]) -> None:
-        if self.live is None:
-            return
         self.latest[record["event"]] = record
+        if self.live is None:
+            if record["event"] == "validation":
+                self._log(record)
+            return
         if record["event"] == "step":
             now = time.perf_counter()
             rate = 1 / max(now - self.last_time, 1e-9)
@@ -51,6 +53,11 @@ class Progress:
             self.last_time = now
             self.bar.update(self.row, completed=record["iteration"], speed=f"{self.speed:.2f} it/s")
         self.live.update(self._view())
+
+    def _log(self, record: dict[str, Any]) -> None:
+        done = f"iteration {record['iteration']} of {self.total}, {self.latest['step']['seconds']:.0f} s"
+        line = f"{done}: {self.headline} {record[self.headline]:.4f} in validation"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _view(self) -> Group:
         table = Table(box=None, pad_edge=False)

@@ -137,7 +137,8 @@ def proceed(cells: Sequence[Cell], jobs: int, told: Callable[[Cell, str | None],
         if stopping.is_set():  # since before the child was in the list
             child.terminate()
         _, complaint = child.communicate()
-        reason = (complaint.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        lines = complaint.strip().splitlines() if child.returncode > 0 else []  # killed, its last words are progress
+        reason = (lines or [f"exit code {child.returncode}"])[-1]
         told(cell, reason if child.returncode else None)
 
     with ThreadPoolExecutor(jobs) as pool:
