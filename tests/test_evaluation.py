@@ -147,7 +147,7 @@ def test_data_may_be_elsewhere_when_a_network_is_evaluated(tmp_path):
     task = SequentialMnist(encoding="analog", pool=True, data=here)
     run = begin(tmp_path / "run", tiny_experiment(task=task, iterations=1))
     training.proceed(run)
-    scores = [evaluation.evaluate(run, "test", data=data).scores for data in (None, there)]
+    scores = [evaluation.evaluate(str(run), "test", data=data).scores for data in (None, str(there))]
     assert scores[0] == runs.read_results(run)["test"] != scores[1]
 
 

@@ -204,6 +204,15 @@ def test_a_run_that_lost_the_weights_it_began_with_says_so(tmp_path: Path):
     assert "has lost initial.safetensors, the weights it began with" in error(training.proceed, tmp_path / "second")
 
 
+def test_a_folder_may_be_a_string(tmp_path: Path):
+    run = str(tmp_path / "run")
+    training.start(run, tiny_experiment(iterations=1))
+    assert training.load(run) == training.load(Path(run))
+    training.proceed(run)
+    training.start(f"{run}-2", tiny_experiment(iterations=1), start_from=run)
+    assert training.restore_network(run)[2] == 1
+
+
 def test_finished_run_is_left_alone(tmp_path: Path):
     run = begin(tmp_path / "run")
     results = training.proceed(run)

@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 from torch import Tensor
 
 from lsnn import pretrained, results, runs, training
+from lsnn.experiments import Experiment
 from lsnn.tasks import Analysed, Environment, Table, Task
 
 
@@ -33,7 +34,10 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    run: Path, split: Literal["test", "validation"], beside: Sequence[Path] = (), data: Path | None = None
+    run: Path | str,
+    split: Literal["test", "validation"],
+    beside: Sequence[Path | str] = (),
+    data: Path | str | None = None,
 ) -> Evaluation:
     """Score a network, of a run folder or from the box, and compare it with those `beside` it.
 
@@ -41,21 +45,27 @@ def evaluate(
         given: the networks of the box that were trained by variants of the same preset.
     data: folder of the task's data, where it is not the one that the run was trained with.
     """
-    folder = pretrained.locate(run)
+    folder, others = pretrained.locate(Path(run)), [Path(other) for other in beside]
     experiment, network, iteration = training.restore_network(folder)
-    if data is not None:
-        if not hasattr(experiment.task, "data"):
-            raise ValueError(f"the task {experiment.task.name} makes its data up; leave --data out")
-        experiment = replace(experiment, task=replace(experiment.task, **{"data": data}))
+    experiment = on_data(experiment, data)
     task = experiment.task
-    _check_beside(task, beside)
+    _check_beside(task, others)
     scores, found = results.score(network, experiment, split), results.analysis(network, experiment, split)
     if found is None or not isinstance(task, Analysed):
         return Evaluation(iteration, scores, None)
     analyses: dict[str, Mapping[str, Tensor]] = {str(run): found}
-    for other in beside or _companions(folder, task):
+    for other in others or _companions(folder, task):
         analyses[str(other)] = _analysis_of(other, split)  # on the data it was trained with
     return Evaluation(iteration, scores, task.table(analyses))
+
+
+def on_data(experiment: Experiment, data: Path | str | None) -> Experiment:
+    """The experiment with its task's data in another folder; None leaves them where they are."""
+    if data is None:
+        return experiment
+    if not hasattr(experiment.task, "data"):
+        raise ValueError(f"the task {experiment.task.name} makes its data up; leave --data out")
+    return replace(experiment, task=replace(experiment.task, **{"data": Path(data)}))
 
 
 def _check_beside(task: Task | Environment, beside: Sequence[Path]) -> None:

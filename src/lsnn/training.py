@@ -38,12 +38,12 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def start(
-    run: Path,
+    run: Path | str,
     experiment: Experiment,
     *,
     preset: str | None = None,
     threads: int | None = None,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
     called: str | None = None,
 ) -> None:
     """Make the run folder of an experiment.  `proceed` then trains it.
@@ -56,7 +56,7 @@ def start(
     with _processor(threads):
         experiment = experiment.resolved()
         _try_out(experiment)
-    first = None if start_from is None else _weights_for(experiment, start_from)
+    run, first = Path(run), None if start_from is None else _weights_for(experiment, Path(start_from))
     settings = {
         "lsnn": __version__,
         "preset": preset,
@@ -116,8 +116,9 @@ def checked_threads(threads: Any, where: str = "") -> int:
     return threads
 
 
-def load(run: Path) -> Experiment:
+def load(run: Path | str) -> Experiment:
     """The experiment of a run folder."""
+    run = Path(run)
     settings = runs.read_config(run).get("experiment")
     try:
         return config.decode(settings)
@@ -126,11 +127,12 @@ def load(run: Path) -> Experiment:
         raise ValueError(f"{path}: {error}; it was edited, or written by another version of lsnn") from None
 
 
-def proceed(run: Path, report: Report = lambda record: None) -> dict[str, Any]:
+def proceed(run: Path | str, report: Report = lambda record: None) -> dict[str, Any]:
     """Train a run from where it stands to its end, then test it once.  Returns the content of results.json.
 
     Killed at any moment and called again, it ends with the weights it would have ended with, bit for bit.
     """
+    run = Path(run)
     experiment = load(run)
     threads = checked_threads(runs.read_config(run).get("threads"), f"{run / runs.CONFIG}: ")
     with runs.locked(run), _processor(threads):
@@ -236,8 +238,9 @@ def _validation(trainer: Trainer, run: Path) -> dict[str, float]:
     return score(trainer.network, trainer.experiment, "validation")
 
 
-def restore_network(run: Path) -> tuple[Experiment, nn.Module, int]:
+def restore_network(run: Path | str) -> tuple[Experiment, nn.Module, int]:
     """The network of a run, finished or at its last checkpoint, with its iteration."""
+    run = Path(run)
     experiment = load(run)
     if not (run / runs.RESULTS).exists():
         trainer = Trainer.start(experiment)

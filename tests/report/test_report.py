@@ -23,6 +23,12 @@ def test_report_goes_into_the_run_by_default(tmp_path: Path) -> None:
     assert write_report([tmp_path / "run"]) == [tmp_path / "run" / "report" / "results.md"]
 
 
+def test_a_folder_may_be_named_alone_and_as_a_string(tmp_path: Path) -> None:
+    begin(tmp_path / "run", small("smnist"))
+    assert write_report(str(tmp_path / "run")) == write_report(tmp_path / "run")
+    assert write_report([str(tmp_path / "run")], str(tmp_path / "out")) == [tmp_path / "out" / "results.md"]
+
+
 def test_run_that_has_only_begun_gets_a_page(tmp_path: Path) -> None:
     begin(tmp_path / "run", small("smnist"))
     files = write_report([tmp_path / "run"])

@@ -21,7 +21,7 @@ PAGE = "results.md"
 ANIMATION = "animation.gif"
 
 
-def write_report(folders: Sequence[Path], out: Path | None = None) -> list[Path]:
+def write_report(folders: Path | str | Sequence[Path | str], out: Path | str | None = None) -> list[Path]:
     """Write figures (PNG and PDF) and results.md for one run, or for several side by side.  Returns the files.
 
     A run in the arenas gets a moving picture, too.
@@ -29,8 +29,9 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> list[Path]
     """
     if not folders:
         raise ValueError("there is nothing to report on; name at least one run folder")
-    found = [read_run(folder) for folder in {Path(folder).resolve(): Path(folder) for folder in folders}.values()]
-    out = out or (found[0].path / "report" if len(found) == 1 else Path("report"))
+    paths = [Path(folder) for folder in ([folders] if isinstance(folders, Path | str) else folders)]
+    found = [read_run(path) for path in {path.resolve(): path for path in paths}.values()]
+    out = Path(out) if out else (found[0].path / "report" if len(found) == 1 else Path("report"))
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; choose another folder for the report")
     out.mkdir(parents=True, exist_ok=True)
