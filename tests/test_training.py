@@ -4,7 +4,7 @@ import math
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lsnn.presets import preset
 from lsnn.results import score
 from lsnn.seeding import generator_for
 from lsnn.supervised import regularised
-from lsnn.tasks import SequentialMnist
+from lsnn.tasks import SequentialMnist, StoreRecall
 from lsnn.trainer import STOP_WINDOW, Trainer
 from tests.helpers import (
     TINY,
@@ -369,6 +369,46 @@ def test_threads_of_a_stranger_are_checked(tmp_path: Path, threads: object):
 def test_impossible_experiment_leaves_no_folder(tmp_path: Path, changes: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         training.start(tmp_path / "run", replace(TINY, **changes))
+    assert not (tmp_path / "run").exists()
+
+
+@dataclass(frozen=True)
+class Wrong(StoreRecall):
+    """A task one of whose methods does what its owner made it do."""
+
+    method: str = ""
+    change: Callable[[Any], Any] = lambda given: given
+
+    def batch(self, split, n, generator):
+        return self._changed("batch", super().batch(split, n, generator))
+
+    def loss(self, readout, batch):
+        return self._changed("loss", super().loss(readout, batch))
+
+    def metrics(self, readout, batch):
+        return self._changed("metrics", super().metrics(readout, batch))
+
+    def _changed(self, method: str, given: Any) -> Any:
+        return self.change(given) if method == self.method else given
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "message"),
+    [
+        ("batch", tuple, "batch() gives a tuple; let it give a lsnn.tasks.Batch"),
+        ("loss", torch.Tensor.mean, "loss() gives [] torch.float32; let it give a float tensor of a value per"),
+        ("loss", lambda loss: loss.mean().item(), "loss() gives a float; let it"),
+        ("metrics", lambda given: {"right": given["recall_error"]}, "metrics() gives right; let it give a dict with"),
+        ("metrics", dict.popitem, "metrics() gives a tuple; let it give a dict with the headline's metric, rec"),
+        ("metrics", lambda given: {"recall_error": 0.5}, "metrics()['recall_error'] gives a float; let it"),
+        ("metrics", lambda given: {**given, "b": given["recall_error"].mean()}, "metrics()['b'] gives [] torch.float"),
+        ("metrics", lambda given: {**given, "b": given["recall_error"] > 0}, "metrics()['b'] gives [4] torch.bool"),
+    ],
+)
+def test_task_that_gives_something_else_is_told_before_it_trains(tmp_path: Path, method: str, change, message: str):
+    task = Wrong(n_in=8, n_slots=3, slot_ms=5, method=method, change=change)
+    told = error(training.start, tmp_path / "run", tiny_experiment(task=task))
+    assert told.startswith(f"store-recall: {message}")
     assert not (tmp_path / "run").exists()
 
 

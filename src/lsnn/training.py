@@ -21,6 +21,7 @@ from lsnn.bidirectional import spiking_parts
 from lsnn.deep_r import DeepR, SoftDeepR
 from lsnn.experiments import Experiment, Spiking
 from lsnn.results import analysis, example, machine, n_parameters, score
+from lsnn.tasks import Batch, Task
 from lsnn.trainer import Trainer
 from lsnn.version import __version__
 
@@ -103,10 +104,32 @@ def _trained_alike(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
 def _try_out(experiment: Experiment) -> None:
     """Build network, optimizer and a batch, so that an experiment that cannot be trained leaves no folder behind."""
     try:
-        Trainer.start(experiment).batch()
+        batch = Trainer.start(experiment).batch()
     except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # sizes that no memory or integer holds
         reason = (str(error).strip().splitlines() or ["out of memory"])[0][:200]
         raise ValueError(f"the experiment cannot be set up ({reason}); if it is too large, lower its sizes") from error
+    if isinstance(experiment.task, Task):
+        _try_task(experiment.task, batch)
+
+
+@torch.no_grad()
+def _try_task(task: Task, batch: Any) -> None:
+    """Ask a task for loss and metrics of a silent readout; what `Task` does not allow would stop a run only later."""
+    if not isinstance(batch, Batch):
+        raise ValueError(f"{task.name}: batch() gives a {type(batch).__name__}; let it give a lsnn.tasks.Batch")
+    readout = torch.zeros(*batch.inputs.shape[:2], task.n_out)
+    metrics = task.metrics(readout, batch)
+    if not isinstance(metrics, dict) or task.headline.metric not in metrics:
+        found = ", ".join(metrics) if isinstance(metrics, dict) else f"a {type(metrics).__name__}"
+        raise ValueError(
+            f"{task.name}: metrics() gives {found or 'none'}; let it give a dict with the headline's metric, "
+            f"{task.headline.metric}"
+        )
+    given = {"loss()": task.loss(readout, batch)} | {f"metrics()[{name!r}]": value for name, value in metrics.items()}
+    for name, value in given.items():
+        if not isinstance(value, Tensor) or value.ndim != 1 or not value.is_floating_point():
+            what = f"{list(value.shape)} {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise ValueError(f"{task.name}: {name} gives {what}; let it give a float tensor of a value per decision")
 
 
 def checked_threads(threads: Any, where: str = "") -> int:
