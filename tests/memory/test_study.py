@@ -10,8 +10,8 @@ import pytest
 from lsnn import LSNN, Cells, cli, memory, training
 from lsnn.experiments import Experiment, NonSpiking, Spiking
 from lsnn.memory.moments import EVERYTHING, SEEN
-from lsnn.tasks import SequentialMnist
-from tests.helpers import TINY, begin
+from lsnn.tasks import SequentialMnist, Timit
+from tests.helpers import TINY, begin, image_folder
 
 SMALL = Experiment(
     task=SequentialMnist(pool=True),
@@ -74,6 +74,7 @@ def test_a_noisy_trial_with_which_nothing_is_done_goes_on_as_it_was(monkeypatch:
     (TINY, 5, "store-recall does not ask for one class per trial"),
     (SMALL, 0, "every must lie in 1 ... 189, three quarters of a trial, got 0"),
     (SMALL, 190, "got 190"),
+    (replace(SMALL, task=Timit()), 5, "timit does not ask for one class per trial"),  # whether there is a corpus or not
 ])  # fmt: skip
 def test_what_cannot_be_studied_is_named(experiment: Experiment, every: int, message: str):
     with pytest.raises(ValueError, match=message):
@@ -94,6 +95,24 @@ def test_command_writes_page_figure_and_numbers(tmp_path: Path, capsys: pytest.C
     assert {path.name for path in written} == {"memory.md", "memory.json", "memory.png", "memory.pdf"}
     assert "thresholds exchanged: every example goes on with the thresholds of another" in written[0].read_text()
     assert json.loads(written[1].read_text())["decoded"]["recalled_at"] == 168
+
+
+def test_no_more_examples_are_studied_than_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    task = SequentialMnist(pool=True, data=image_folder(tmp_path / "images"))
+    drawn, draw = [], LSNN.draw_noise
+    monkeypatch.setattr(LSNN, "draw_noise", lambda *given: drawn.append(given[2]) or draw(*given))
+    memory.study(replace(SMALL, task=task, batch_size=4), SMALL.build().eval(), 84, n_decoded=10**9, n_tampered=2)
+    assert sum(drawn) == 44 + 4 + 2  # to fit on, to judge on, to tamper with: all but the last are fewer than asked for
+
+
+def test_command_takes_data_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    here, there = image_folder(tmp_path / "here"), image_folder(tmp_path / "there", n_train=96)
+    task = SequentialMnist(pool=True, data=here)
+    run = begin(tmp_path / "run", replace(SMALL, task=task, batch_size=4))
+    training.proceed(run)
+    assert cli.main(["memory", str(run), "--every", "84", "--data", str(there)]) == 0
+    page = (run / "report" / "memory.md").read_text()
+    assert "right answers in % of 8 validation examples" in page
 
 
 @pytest.mark.parametrize(("batch_size", "asked", "left"), [(50, 51, 50), (1, 3, 2)])

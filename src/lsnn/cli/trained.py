@@ -56,9 +56,11 @@ class MemoryOptions:
     every: int = 28
     """steps between two looks at the state, of trials; a row of an image has 28"""
     examples: int = 5000
-    """examples to fit decoders on, and as many to judge them on, of trials"""
+    """examples to fit decoders on, and as many to judge them on, of trials; or all that there are"""
     tampered: int = 512
     """examples whose trials, or episodes, are tampered with"""
+    data: Path | None = None
+    """folder of the task's data, if it is not the one that the run was trained with"""
     out: Path | None = None
     """folder to write to; not given: the report folder of the run, ./report for a network from the box"""
 
@@ -121,7 +123,7 @@ def memory(arguments: list[str]) -> int:
     options = parse(MemoryOptions, arguments, "lsnn memory")
     if min(options.examples, options.tampered) < 2:
         raise UsageError(f"examples and tampered must be at least 2, got {options.examples} and {options.tampered}")
-    from lsnn import memory, pretrained, training
+    from lsnn import evaluation, memory, pretrained, training
     from lsnn.bidirectional import spiking_parts
     from lsnn.network import LSNN
     from lsnn.report import write_memory, write_returns
@@ -132,6 +134,7 @@ def memory(arguments: list[str]) -> int:
     if not isinstance(network, LSNN):
         why = "hears trials backwards, too, and has no state half-way" if spiking_parts(network) else "does not spike"
         raise UsageError(f"{options.run} {why}; memory studies LSNNs that run from start to end")
+    experiment = evaluation.on_data(experiment, options.data)
     out = _report_folder(options.run, folder, options.out)
     network, title = network.eval(), options.run.name
     if isinstance(experiment.task, Navigation):

@@ -60,7 +60,8 @@ def study(
     """Decode and tamper with a network that names one class at the end of each trial.
 
     every: steps in a stretch, such as a row of an image.
-    n_decoded: examples of the training set that decoders are fitted on, and of the validation set to judge them on.
+    n_decoded: examples of the training set that decoders are fitted on, and of the validation set to judge them on;
+        of either no more than it has.
     n_tampered: examples of the validation set whose trials are tampered with, one fewer where it would be alone in a
         batch.
 
@@ -70,10 +71,13 @@ def study(
     task = experiment.task
     if not isinstance(task, Task):
         raise ValueError(f"in {task.name} the network acts; a study of memory needs trials that are the same for all")
+    other = f"{task.name} does not ask for one class per trial, which a study of memory needs"
+    if task.headline.metric != "accuracy":  # said before its data are looked for
+        raise ValueError(other)
     trial = next(_examples(experiment, "validation", 1))
     steps = len(trial.inputs)
-    if len(trial.target) != 1 or task.headline.metric != "accuracy":
-        raise ValueError(f"{task.name} does not ask for one class per trial, which a study of memory needs")
+    if len(trial.target) != 1:
+        raise ValueError(other)
     if not 1 <= every <= 3 * steps // 4:
         raise ValueError(f"every must lie in 1 ... {3 * steps // 4}, three quarters of a trial, got {every}")
     if min(n_decoded, n_tampered) < 2:
@@ -90,10 +94,14 @@ def study(
 
 
 def _examples(experiment: Experiment, split: Split, n: int) -> Iterator[Batch]:
-    """Batches of n examples of a split, or of all if it has fewer; the same at every call."""
+    """Batches of n examples of a split, or of as many as it has; the same at every call.
+
+    Training examples are drawn as training draws them, so that one may come twice.
+    """
     task, size = experiment.task, max(experiment.batch_size, 2)
     assert isinstance(task, Task)
     if split == "train":
+        n = _no_more_than(task.evaluation(split, size), n)
         batches = (task.batch(split, size, generator_for(0, "memory", index)) for index in range(-(-n // size)))
     else:
         batches = task.evaluation(split, size)
@@ -103,6 +111,16 @@ def _examples(experiment: Experiment, split: Split, n: int) -> Iterator[Batch]:
         n -= some
         if not n:
             return
+
+
+def _no_more_than(batches: Iterator[Batch], n: int) -> int:
+    """n, or the number of all examples if there are fewer."""
+    count = 0
+    for batch in batches:
+        count += batch.target.shape[1]
+        if count >= n:
+            return n
+    return count
 
 
 def _count(batches: list[Batch]) -> int:
