@@ -176,7 +176,7 @@ def test_detached_terms_are_constants_to_the_gradient():
     ("fields", "message"),
     [
         ({"n_regular": 0, "n_adaptive": 0}, "at least one neuron"),
-        ({"tau_a": 0.0}, "tau_a must be positive, got 0.0"),
+        ({"tau_a": 0.0}, "tau_a must be positive and finite, got 0.0"),
         ({"tau_m": float("nan")}, "tau_m must be positive"),
         ({"beta": -1.0}, "beta must not be negative"),
         ({"tau_a": (100.0, 200.0)}, "tau_a has 2 values for 220 neurons"),

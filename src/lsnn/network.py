@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lsnn import ops
 from lsnn.neuron import CONSTANTS, Cells, Constants, State, exponential, whole
 from lsnn.ops import Activity, Backend, Memory, Record
-from lsnn.ops.checks import check_finite, check_inputs, check_lengths, check_state
+from lsnn.ops.checks import check_finite, check_inputs, check_lengths, check_noise, check_state
 from lsnn.seeding import generator_for
 from lsnn.surrogates import Surrogate
 from lsnn.synapses import Array, Connections, Synapses, as_tensor
@@ -247,6 +247,9 @@ class LSNN(nn.Module):
                     "a network with noise_std > 0 needs a generator: net(inputs, generator=torch.Generator())"
                 )
             noise = self.draw_noise(len(inputs), inputs.shape[1], generator)
+        elif noise is not None:
+            check_noise(noise, (*inputs.shape[:2], self.cells.n))
+            check_finite("noise", noise, "time", "sample", "neuron")
         activity, state = ops.run(
             inputs, wiring, constants, state, noise=noise, record=record, backend=self.backend, memory=self.memory
         )

@@ -79,11 +79,11 @@ class Cells:
                 f"a network needs at least one neuron, got n_regular={self.n_regular}, n_adaptive={self.n_adaptive}"
             )
         for name in ("tau_m", "tau_a", "v_th"):
-            if any(not value > 0 for value in _flat(getattr(self, name))):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            if any(not 0 < value < math.inf for value in _flat(getattr(self, name))):
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
         for name in ("beta", "noise_std"):
-            if any(not value >= 0 for value in _flat(getattr(self, name))):
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+            if any(not 0 <= value < math.inf for value in _flat(getattr(self, name))):
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
         for name in ("tau_m_range", "tau_a_range"):
             bounds = getattr(self, name)
             if bounds is not None and not (np.size(bounds) == 2 and 0 < bounds[0] <= bounds[1]):

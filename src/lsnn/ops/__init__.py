@@ -41,7 +41,7 @@ def run(
 
     inputs: spikes (any integer or boolean dtype) or real values, which enter as currents and have to be
         finite.
-    noise: standard normal, scaled by constants.noise_std.
+    noise: standard normal, scaled by constants.noise_std; finite, which is not checked here.
     record: trace or traces to keep beside the readout and the rates.
     backend: "auto" takes the compiled kernel where it can do the job, else the reference; a name takes that one or
         raises.
@@ -60,7 +60,6 @@ def run(
     if noise is not None:
         check_noise(noise, (steps, batch, wiring.n))
         noise = noise.to(wiring.weight.dtype)
-        check_finite("noise", noise, "time", "sample", "neuron")
     record = (record,) if isinstance(record, str) else record
     unknown = set(record) - {"spikes", "voltages", "thresholds"}
     if unknown:

@@ -48,7 +48,7 @@ class Stepper:
         self._wiring, self._noisy = wiring, bool((constants.noise_std > 0).any())
         self._job, self._net, self._cells = job, job.net(wiring.weight), job.cells(tensors, all_slots=False)
         self._dtype = wiring.weight.dtype
-        self._bias = np.zeros(wiring.n_out, job.dtype) if bias is None else bias.detach().numpy()
+        self._bias = np.zeros(wiring.n_out, job.dtype) if bias is None else bias.detach().numpy().copy()
         self._none = np.empty((0, batch, wiring.n_in), job.dtype)
         self._no_noise = np.empty((0, batch, wiring.n), job.dtype)
         self._kept = Kept(np.empty((0, job.size), job.dtype), np.empty((0, 0), job.dtype))
@@ -85,10 +85,8 @@ class Stepper:
         spikes = np.empty((1, job.batch, job.n), job.dtype)
         outputs = Outputs(readout, spikes, self._no_noise, self._no_noise)
         current = self._no_noise if noise is None else noise.contiguous().numpy()[None]
-        for held, where, kept in self._held:
-            np.copyto(
-                held.b.reshape(kept.shape), kept / self._decay, where=where
-            )  # from which the step's decay leads to what is kept
+        for held, where, kept in self._held:  # begin where the step's decay leads to what is kept
+            np.copyto(held.b.reshape(kept.shape), kept / self._decay, where=where)
         for block in self._blocks:
             forward.stream(self._net, self._cells, block, x, self._none, current, self._kept, outputs, job.word)
         for held, where, kept in self._held:
