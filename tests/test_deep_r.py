@@ -310,3 +310,21 @@ def test_soft_deep_r_keeps_momentum_off_dormant_synapses():
         soft.step()
         moved = (synapses.theta.detach() - before)[before <= 0].abs()
         assert moved.max() < 6 * (2 * 0.1 * 1e-5) ** 0.5 and len(moved) > 30
+
+
+def test_sources_whose_synapses_agree_in_sign_keep_to_dales_law():
+    generator = torch.Generator().manual_seed(0)
+    sources = torch.tensor([1.0] * 8 + [-1.0] * 4)
+    w_rec = sources[:, None] * torch.rand(12, 12, generator=generator) * (torch.rand(12, 12, generator=generator) < 0.4)
+    w_in, w_out = (torch.randn(*shape, generator=generator) for shape in ((5, 12), (12, 2)))
+    net = lsnn.LSNN.from_arrays(w_in, w_rec.fill_diagonal_(0), w_out, lsnn.Cells(8, 4), fixed_signs=True)
+    optimizer = lsnn.DeepR(torch.optim.SGD(net.parameters(), lr=0.5), net.synapses)
+    before = net.synapses.dense()["recurrent"] != 0
+    for _ in range(10):
+        net.synapses.theta.grad = torch.randn(len(net.synapses), generator=generator)
+        net.bias.grad = torch.zeros(2)
+        optimizer.step()
+    after = net.synapses.dense()["recurrent"].detach()
+    assert ((after != 0) & ~before).sum() > 10
+    assert (after * sources[:, None] >= 0).all()
+    assert set(net.synapses.source_sign[:5].tolist()) == {0}  # inputs that have both signs go on having both

@@ -122,7 +122,7 @@ class LSNN(nn.Module):
         cells: the neurons; every constant may be one number or a tuple with one per neuron.
         bias: one number per readout; zero if not given.
         max_delay: steps; not given: the longest of the delays.
-        fixed_signs: keep each synapse's sign, as DEEP R needs.
+        fixed_signs: keep each synapse's sign, as DEEP R needs, and Dale's law where sources follow it.
         dtype: of the weights; not given: theirs.
 
         ValueError where shapes, indices or delays do not fit.

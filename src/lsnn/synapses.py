@@ -159,7 +159,8 @@ class Synapses(nn.Module):
         """Synapses given one by one; several may join the same pair, and autapses are taken as they are given.
 
         max_delay: the longest delay of the network, steps; by default the longest that occurs.
-        fixed_signs: keep each synapse's sign for life, as DEEP R needs.
+        fixed_signs: keep each synapse's sign for life, as DEEP R needs.  A source whose input or recurrent synapses
+            agree in sign follows Dale's law: what is born from it later has that sign, too.
         """
         n_in, n, n_out = whole("n_in", n_in), whole("n", n), whole("n_out", n_out)
         dtype = dtype or torch.get_default_dtype()
@@ -184,8 +185,10 @@ class Synapses(nn.Module):
         self.fixed_signs = fixed_signs
         weight = torch.cat([w_in, w_rec, w_out])
         sign = torch.where(weight < 0, -1, 1).to(torch.int8)
-        self.register_buffer("source_sign", torch.zeros(n_in + n, dtype=torch.int8))
-        self.register_buffer("pre", torch.cat([pre_in, n_in + pre_rec, n_in + pre_out]))
+        pre = torch.cat([pre_in, n_in + pre_rec, n_in + pre_out])
+        inner = len(pre_in) + len(pre_rec) if fixed_signs else 0
+        self.register_buffer("source_sign", _common_signs(n_in + n, pre[:inner], sign[:inner]))
+        self.register_buffer("pre", pre)
         self.register_buffer("post", torch.cat([post_in, post_rec, n + post_out]))
         self.register_buffer("delay", torch.cat([d_in, d_rec, d_out]))
         self.register_buffer("sign", sign)
@@ -364,6 +367,14 @@ def as_tensor(values: Array | int) -> Tensor:
 def _unique_in_order(values: Tensor) -> Tensor:
     _, first = np.unique(values.numpy(), return_index=True)
     return values[torch.from_numpy(np.sort(first))]
+
+
+def _common_signs(n: int, pre: Int[Tensor, " nnz"], sign: Int[Tensor, " nnz"]) -> Int[Tensor, " n"]:
+    """The sign that all synapses of a source have; 0 where it has none, or both."""
+    positive, negative = torch.zeros(2, n, dtype=torch.int8)
+    positive[pre[sign > 0]] = 1
+    negative[pre[sign < 0]] = 1
+    return positive - negative
 
 
 def _checked(
