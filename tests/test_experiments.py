@@ -112,7 +112,7 @@ def test_config_that_is_no_object_is_refused(value: object):
         ("task.n_in", "8", "task: Expected `int`, got `str` - at `$.n_in`"),
         ("task.n_in", 7, "task: n_in must be a multiple of 4, got 7"),
         ("network.cells", [], "network: Expected `object`, got `array` - at `$.cells`"),
-        ("network.cells.v_th", -1, "network: v_th must be positive, got -1.0"),
+        ("network.cells.v_th", -1, "network: v_th must be positive and finite, got -1.0"),
         ("task.name", "chess", "unknown task 'chess'; known: store-recall, sequential-mnist"),
         ("task.name", [1], r"unknown task [1]; known: "),
         ("network.kind", None, "unknown network None; known: lsnn, recurrent"),

@@ -178,7 +178,7 @@ def test_detached_terms_are_constants_to_the_gradient():
         ({"n_regular": 0, "n_adaptive": 0}, "at least one neuron"),
         ({"tau_a": 0.0}, "tau_a must be positive and finite, got 0.0"),
         ({"tau_m": float("nan")}, "tau_m must be positive"),
-        ({"beta": -1.0}, "beta must not be negative"),
+        ({"beta": -1.0}, "beta must be finite and not negative"),
         ({"tau_a": (100.0, 200.0)}, "tau_a has 2 values for 220 neurons"),
         ({"tau_a_range": (10.0, 5.0)}, "tau_a_range must be two rising positive numbers"),
         ({"tau_m_range": (1.0, 2.0, 3.0)}, "tau_m_range must be two rising positive numbers"),
