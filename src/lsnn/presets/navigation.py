@@ -82,7 +82,7 @@ def _remembering(experiment: Experiment) -> Experiment:
     assert isinstance(network, NonSpiking) and ppo is not None
     network = replace(network, longest_memory=200.0, truncate_after=200)
     ppo = replace(ppo, value_cost=0.1)
-    return replace(experiment, network=network, ppo=ppo, iterations=500, validate_every=20, patience=10)
+    return replace(experiment, network=network, ppo=ppo)
 
 
 NAVIGATION: dict[str, Preset] = {
