@@ -54,7 +54,9 @@ def _object(data: Any, where: str) -> dict[str, Any]:
 
 def _lookup(what: str, table: dict[str, Any], name: Any) -> Any:
     if not isinstance(name, str) or name not in table:
-        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(table)}")
+        raise ValueError(
+            f"unknown {what} {name!r}; known: {', '.join(table)}; if it is your own, name its file with --use"
+        )
     return table[name]
 
 

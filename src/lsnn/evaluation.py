@@ -65,7 +65,8 @@ def on_data(experiment: Experiment, data: Path | str | None) -> Experiment:
         return experiment
     if not hasattr(experiment.task, "data"):
         raise ValueError(f"the task {experiment.task.name} makes its data up; leave --data out")
-    return replace(experiment, task=replace(experiment.task, **{"data": Path(data)}))
+    task: Any = experiment.task
+    return replace(experiment, task=replace(task, data=Path(data)))
 
 
 def _check_beside(task: Task | Environment, beside: Sequence[Path]) -> None:

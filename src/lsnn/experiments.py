@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -19,18 +19,16 @@ from lsnn.ppo import Ppo
 from lsnn.seeding import generator_for
 from lsnn.tasks.closed_loop import Environment
 from lsnn.tasks.few_shot import FewShotOmniglot
-from lsnn.tasks.navigation import Navigation
-from lsnn.tasks.regression import Regression, Sines, TargetNetworks
-from lsnn.tasks.sequential_mnist import SequentialMnist
-from lsnn.tasks.store_recall import StoreRecall
-from lsnn.tasks.t_maze import TMaze
-from lsnn.tasks.task import InEpochs
-from lsnn.tasks.timit import Timit
+from lsnn.tasks.regression import Regression
+from lsnn.tasks.task import InEpochs, Task
 
 LARGEST = 1e6
 """of any rate or factor: beyond it float32 overflows before a network could learn"""
 
-AnyTask = StoreRecall | SequentialMnist | Timit | TargetNetworks | Sines | FewShotOmniglot | Navigation | TMaze
+if TYPE_CHECKING:
+    AnyTask = Task | Environment
+else:
+    AnyTask = Any  # tyro then takes the type of the task that a preset has, also where it is a user's own
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import lsnn
 from lsnn.cli.corpora import data
 from lsnn.cli.costs import bench
+from lsnn.cli.own import use_own
 from lsnn.cli.parsing import UsageError
 from lsnn.cli.trained import evaluate, memory, report
 from lsnn.cli.training import list_presets, reason_of, resume, sweep, train
@@ -27,6 +28,7 @@ Train spiking networks with long short-term memory (LSNNs, Bellec et al. 2018).
   lsnn data timit|speech PATH      check a copy of TIMIT, or make a free corpus like it
 
 lsnn COMMAND --help explains a command, lsnn train PRESET --help every setting with unit and default.
+With --use FILE.py every command knows the tasks and presets of a file of yours, too (docs/extending.md).
 """
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
@@ -79,6 +81,7 @@ def _drop_output() -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    arguments = use_own(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if arguments else 2

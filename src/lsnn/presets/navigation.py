@@ -36,7 +36,7 @@ _paper = Experiment(
 )
 _navigation = replace(
     _paper,
-    task=replace(_paper.task, readout_scale=5.0),
+    task=Navigation(readout_scale=5.0),
     batch_size=64,
     iterations=2_500,
     lr=0.005,

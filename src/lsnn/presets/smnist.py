@@ -102,7 +102,7 @@ def _ours(network: Spiking | NonSpiking, ms_per_pixel: int) -> Experiment:
             start = replace(paper.network, longest_memory=784.0 * ms_per_pixel, input_gain=10.0)
             paper = replace(paper, network=start)
         return replace(paper, schedule="cosine", iterations=12_000, batch_size=64, lr=0.002, clip_norm=1.0)
-    task = replace(paper.task, logit_scale=100.0)
+    task = SequentialMnist(ms_per_pixel=ms_per_pixel, logit_scale=100.0)
     network, cells = paper.network, paper.network.cells
     if network.excitatory is None:
         network = replace(network, max_delay=1)  # dense weights of one delay are matrices, whose products are fast

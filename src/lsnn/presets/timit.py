@@ -21,8 +21,9 @@ def _error(value: float, label: str = "frame error", source: str = _RECALLED) ->
 
 _cells = Cells(n_regular=300, n_adaptive=100, tau_a=200.0, n_ref=2)
 _lif = Cells(n_regular=400, n_adaptive=0, n_ref=2)
+_frames = Timit(logit_scale=10.0)  # the readout of the later code has no factor 1 - kappa, which is 1/5 here
 _paper = Experiment(
-    task=Timit(logit_scale=10.0),  # the readout of the later code has no factor 1 - kappa, which is 1/5 here
+    task=_frames,
     network=Spiking(_cells, connectivity=0.2, tau_out=5.0),  # later code: 3 ms
     epochs=80,
     batch_size=32,
@@ -36,7 +37,7 @@ NOISE = 0.3
 """of features in training: these corpora have few voices, and networks learn them by heart"""
 _ours = replace(
     _paper,
-    task=replace(_paper.task, input_noise=NOISE),
+    task=replace(_frames, input_noise=NOISE),
     lr_patience=8,  # long at the full rate, which generalises
     patience=16,
 )
