@@ -49,6 +49,14 @@ def test_the_processes_of_a_sweep_know_them_and_the_environment_is_enough(which_
     assert '"accuracy"' in done.stdout
 
 
+def test_the_environment_names_files_from_here_and_each_is_run_once(which_first, capsys, monkeypatch):
+    which_first.write_text(which_first.read_text() + 'print("it runs")\n')
+    monkeypatch.setenv("LSNN_USE", "which_first.py")
+    for _ in range(2):
+        assert cli.main(["--use", "which_first.py", "list", "which"]) == 0
+    assert capsys.readouterr().out.count("it runs") == 1 and os.environ["LSNN_USE"] == str(which_first)
+
+
 def test_a_run_whose_task_is_not_known_says_how_to_name_it(which_first, capsys, monkeypatch):
     assert cli.main(["--use", "which_first.py", "train", "which-first", *SHORT]) == 0
     capsys.readouterr()

@@ -27,10 +27,10 @@ def use_own(arguments: Sequence[str]) -> list[str]:
         if flag != FLAG:
             rest.append(argument)
         elif name := value if equals else next(remaining, ""):
-            named.append(str(Path(name).absolute()) if name.endswith(".py") else name)
+            named.append(name)
         else:
             raise UsageError("--use needs a file or a module, as in: lsnn --use which_first.py train which-first")
-    named = list(dict.fromkeys(named))
+    named = list(dict.fromkeys(str(Path(name).absolute()) if name.endswith(".py") else name for name in named))
     for name in named:
         _run(name)
     if named:
