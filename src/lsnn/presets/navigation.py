@@ -56,8 +56,7 @@ _small = replace(
     ),
     batch_size=128,
     iterations=1_500,
-    lr=0.01,
-    ppo=Ppo(gamma=0.975, gae_lambda=0.95, entropy_gain=0.002, normalise=True),
+    ppo=Ppo(gamma=0.985, gae_lambda=0.95, entropy_gain=0.002, normalise=True),
 )
 _t_maze = replace(
     _navigation,
@@ -72,6 +71,12 @@ def _lstm(experiment: Experiment, n_hidden: int) -> Experiment:
     """An LSTM with as many parameters, on the same spikes."""
     network = NonSpiking("lstm", n_hidden, readout_std=0.1)
     return replace(experiment, network=network, lr=0.003, rate_cost=0.0)
+
+
+def _near(experiment: Experiment) -> Experiment:
+    """An LSTM of the small arena, which learns more where it looks less far ahead than the LSNN."""
+    assert experiment.ppo is not None
+    return replace(experiment, ppo=replace(experiment.ppo, gamma=0.975))
 
 
 def _remembering(experiment: Experiment) -> Experiment:
@@ -98,7 +103,7 @@ NAVIGATION: dict[str, Preset] = {
         "find one of four hidden goals, and go back: 80 regular, 60 adaptive neurons; a quarter of an hour", _small
     ),
     "navigation-small-lif": Preset("the same with 140 regular neurons", lif(_small)),
-    "navigation-small-lstm": Preset("the same with an LSTM of as many parameters", _lstm(_small, 13)),
+    "navigation-small-lstm": Preset("the same with an LSTM of as many parameters", _near(_lstm(_small, 13))),
     "t-maze": Preset("walk down a corridor, and turn where a cue said: 60 regular, 40 adaptive neurons", _t_maze),
     "t-maze-lif": Preset("the same with 100 regular neurons", lif(_t_maze)),
 }
