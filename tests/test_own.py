@@ -71,22 +71,22 @@ def test_a_run_whose_task_is_not_known_says_how_to_name_it(which_first, capsys, 
     [
         ("import lsnn\n\nx = unheard_of\n", r"NameError: name 'unheard_of' is not defined \(line 3\)"),
         ("x = (\n", r"SyntaxError: '\(' was never closed \(broken\.py, line 1\)"),
-        (None, r"FileNotFoundError: .*No such file or directory.*"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(which_first, capsys, text, complaint):
-    if text is not None:
-        Path("broken.py").write_text(text)
+    Path("broken.py").write_text(text)
     assert cli.main(["list", "--use", "broken.py"]) == 2
     said = capsys.readouterr().err
     assert re.fullmatch(rf"lsnn: error: \S+/broken\.py cannot be used: {complaint}\n", said), said
     assert "broken" not in sys.modules
 
 
-def test_names_that_python_has_already_and_no_name_are_refused(which_first, capsys):
+def test_names_that_lead_nowhere_or_are_taken_are_refused(which_first, capsys):
     Path("json.py").write_text("")
     assert cli.main(["list", "--use", "json.py"]) == 2
     assert "another module called json; give the file another name" in capsys.readouterr().err
+    assert cli.main(["list", "--use", "which_frst.py"]) == 2
+    assert f"there is no file {which_first.parent}/which_frst.py, which --use or " in capsys.readouterr().err
     assert cli.main(["list", "--use"]) == 2
     assert "--use needs a file or a module, as in: lsnn --use which_first.py" in capsys.readouterr().err
     assert cli.main(["list", "--use", "no_such_module"]) == 2

@@ -40,6 +40,8 @@ def use_own(arguments: Sequence[str]) -> list[str]:
 
 def _run(name: str) -> None:
     """Import a file, which may import what lies beside it, or a module by its name; once."""
+    if name.endswith(".py") and not Path(name).is_file():
+        raise UsageError(f"there is no file {name}, which --use or {VARIABLE} names")
     try:
         _import_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)
     except Exception as error:  # whatever somebody else's file may raise
